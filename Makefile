@@ -1,0 +1,121 @@
+# libusdt. `make help` lists the targets.
+#
+#   ARCH=i386       a 32-bit library on a 64-bit machine
+#   O=DIR           put what is built into DIR (default: here)
+#   CC AR CFLAGS LDFLAGS PREFIX DESTDIR   as usual
+
+ARCH := $(shell uname -m)
+override ARCH := $(patsubst amd64,x86_64,$(patsubst aarch64,arm64,$(patsubst i%86,i386,$(ARCH))))
+O := .
+
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+PERL ?= perl
+PROVE ?= prove
+
+VERSION := $(shell sed -n 's/^\#define USDT_VERSION "\(.*\)"/\1/p' usdt.h)
+SONAME := libusdt.so.$(firstword $(subst ., ,$(VERSION)))
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+ARCHFLAGS := $(if $(and $(filter i386,$(ARCH)),$(filter x86_64,$(shell uname -m))),-m32)
+FLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARN) $(ARCHFLAGS) -fPIC -fvisibility=hidden -I. $(CFLAGS) $(CPPFLAGS)
+LINK = $(CC) $(ARCHFLAGS) $(CFLAGS) $(LDFLAGS)
+
+TEMPLATES := x86_64 i386 arm64
+SOURCES := usdt.c usdt_buf.c usdt_dof.c usdt_dof_file.c usdt_dof_sections.c usdt_elf.c usdt_helper.c \
+           usdt_image.c usdt_platform.c usdt_probe.c usdt_store.c usdt_types.c
+NATIVE := $(filter $(ARCH),$(TEMPLATES))
+B := $(O)/build/$(ARCH)
+OBJECTS := $(SOURCES:%.c=$(B)/%.o) $(NATIVE:%=$(B)/usdt_tracepoints_%.o)
+
+all: $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
+
+help:
+	@echo 'make             libusdt.a, $(SONAME), test_usdt'
+	@echo 'make demo        fire a few probes and show them through the kernel (as root)'
+	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
+	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
+	@echo 'make clean       remove what was built'
+	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
+
+# Rebuild when the compiler or a flag changes.
+$(B)/flags: FORCE
+	@mkdir -p $(B)
+	@echo '$(CC) $(AR) $(FLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(AR) $(FLAGS) $(LDFLAGS)' > $@
+
+$(B)/%.o: %.c $(B)/flags
+	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/%.o: %.s $(B)/flags
+	$(CC) $(ARCHFLAGS) -c -o $@ $<
+
+# What was linked last may have been for another ARCH.
+$(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt: $(O)/build/last
+$(O)/build/last: FORCE
+	@mkdir -p $(O)/build
+	@echo $(ARCH) | cmp -s - $@ || echo $(ARCH) > $@
+
+$(O)/libusdt.a: $(OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $(OBJECTS)
+
+$(O)/$(SONAME): $(OBJECTS) libusdt.map
+	$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=libusdt.map -o $@ $(OBJECTS) -pthread
+
+$(O)/test_usdt: $(B)/test_usdt.o $(O)/libusdt.a
+	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
+
+$(B)/demo: $(B)/examples/demo.o $(O)/libusdt.a
+	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
+
+$(B)/examples/%.o: examples/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+# The builders for any platform, with every template that this machine's assembler takes; as data, so
+# the property note of another machine is no use in it.
+FOREIGN := $(patsubst %,$(B)/foreign_%.o,$(filter-out $(NATIVE),$(if $(filter arm64,$(ARCH)),arm64,$(TEMPLATES))))
+$(B)/foreign_%.o: usdt_tracepoints_%.s $(B)/flags
+	sed '/note.gnu.property/,/^$$/d' $< | $(CC) $(ARCHFLAGS) -c -x assembler -o $@ -
+
+$(B)/tests/%.o: tests/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
+	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
+
+demo: $(B)/demo
+	@$(PERL) examples/demo.pl $(B)/demo
+
+# TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
+TESTS ?= test.pl tests/*.t
+test: all $(O)/build/usdt_build
+	@O=$(O) CC='$(CC)' USDT_TEST_STRICT='$(STRICT)' USDT_TEST_CFLAGS='$(CFLAGS)' \
+		$(PROVE) -Itests/lib $(PROVE_FLAGS) $(TESTS)
+
+install: $(O)/libusdt.a $(O)/$(SONAME)
+	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
+	install -m 644 $(O)/libusdt.a '$(DESTDIR)$(LIBDIR)/libusdt.a'
+	install -m 755 $(O)/$(SONAME) '$(DESTDIR)$(LIBDIR)/libusdt.so.$(VERSION)'
+	ln -sf libusdt.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libusdt.so'
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
+		usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
+
+uninstall:
+	rm -f '$(DESTDIR)$(INCLUDEDIR)/usdt.h' '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
+	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/libusdt.so'
+	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libusdt.so.$(VERSION)'
+
+clean:
+	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
+
+FORCE:
+.PHONY: all help demo test install uninstall clean FORCE
+.SECONDARY:
+
+-include $(wildcard $(B)/*.d $(B)/*/*.d)

@@ -1,0 +1,526 @@
+/*
+ * usdt.c - the API: providers and their probes.
+ *
+ * Owns definitions, their references, the errors, and the decision what is published when. Knows
+ * nothing of stubs, documents or files: an image (usdt_image.c) is told which probes it has.
+ *
+ * A definition has a slot in at most one image. It gets one when it is first published and keeps it
+ * until it is freed, goes to another provider, or its image is published anew without it.
+ */
+#include "usdt_internal.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct probedef {
+    usdt_probedef_t pub; /* first: the public pointer is ours */
+    usdt_probe_t probe;  /* pub.probe while published */
+    struct provider *provider;
+    struct probedef *prev;  /* in the provider's list */
+    struct probedef *chain; /* in its hash table */
+    struct usdt_image *image; /* of pub.slot, or NULL */
+    char strings[];
+};
+
+struct provider {
+    usdt_provider_t pub; /* first */
+    struct probedef *last;
+    struct probedef **buckets; /* by function and name; a power of two of them, at least `count` */
+    size_t bucket_count, count;
+    usdt_error_t error;
+    char message[USDT_WHY_MAX];
+    char strings[];
+};
+
+static struct probedef *def_of(usdt_probedef_t *def)
+{
+    return (struct probedef *)def;
+}
+
+static struct provider *provider_of(usdt_provider_t *provider)
+{
+    return (struct provider *)provider;
+}
+
+/* ---- the lock, fork and exit ---- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void take_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void drop_lock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void forked(void)
+{
+    usdt_images_forked();
+    drop_lock();
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(take_lock, drop_lock, forked);
+}
+
+#if defined(__GNUC__)
+/* A program that ends normally leaves no file behind. It may end inside the library, from a signal
+   handler: then the next one sweeps. */
+__attribute__((destructor)) static void at_exit(void)
+{
+    if (pthread_mutex_trylock(&lock) == 0) {
+        usdt_images_exit();
+        drop_lock();
+    }
+}
+#endif
+
+/* ---- errors ---- */
+
+/* What create_* could not say otherwise. */
+static _Thread_local usdt_error_t thread_error = USDT_ERROR_NONE;
+static _Thread_local char thread_message[USDT_WHY_MAX];
+
+static const char *const formats[] = {
+    [USDT_ERROR_MALLOC] = "failed to allocate memory",
+    [USDT_ERROR_VALLOC] = "failed to allocate page-aligned memory",
+    [USDT_ERROR_NOPROBES] = "no probes defined",
+    [USDT_ERROR_LOADDOF] = "failed to load DOF: %s",
+    [USDT_ERROR_ALREADYENABLED] = "provider is already enabled",
+    [USDT_ERROR_UNLOADDOF] = "failed to unload DOF: %s",
+    [USDT_ERROR_DUP_PROBE] = "probe %s:%s:%s:%s already exists",
+    [USDT_ERROR_REMOVE_PROBE] = "failed to remove probe %s:%s:%s:%s",
+    [USDT_ERROR_INVALID] = "%s",
+    [USDT_ERROR_PUBLISH] = "%s",
+    [USDT_ERROR_DEGRADED] = "%s",
+    [USDT_ERROR_UNSUPPORTED] = "no tracing support for %s",
+};
+
+void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...)
+{
+    char *message = provider != NULL ? provider_of(provider)->message : thread_message;
+    va_list args;
+    va_start(args, error);
+    if (error >= 0 && (size_t)error < sizeof formats / sizeof formats[0])
+        vsnprintf(message, USDT_WHY_MAX, formats[error], args);
+    else
+        snprintf(message, USDT_WHY_MAX, "unknown error %d", (int)error);
+    va_end(args);
+    if (provider != NULL) {
+        provider_of(provider)->error = error;
+        provider->error = message;
+    } else {
+        thread_error = error;
+    }
+}
+
+static int fail(struct provider *provider, usdt_error_t error, const char *what)
+{
+    usdt_error(&provider->pub, error, what);
+    return -1;
+}
+
+static int fail_probe(struct provider *provider, usdt_error_t error, const struct probedef *def)
+{
+    usdt_error(&provider->pub, error, provider->pub.name, provider->pub.module, def->pub.function,
+               def->pub.name);
+    return -1;
+}
+
+char *usdt_errstr(usdt_provider_t *provider)
+{
+    return provider != NULL ? provider_of(provider)->message : thread_message;
+}
+
+usdt_error_t usdt_provider_errno(usdt_provider_t *provider)
+{
+    return provider != NULL ? provider_of(provider)->error : thread_error;
+}
+
+/* ---- definitions ---- */
+
+/* Copies a string to *to, and moves *to behind it. */
+static char *copy_string(char **to, const char *from)
+{
+    char *copy = *to;
+    size_t size = strlen(from) + 1;
+    memcpy(copy, from, size);
+    *to += size;
+    return copy;
+}
+
+usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t argc, const char **types)
+{
+    char why[USDT_WHY_MAX] = "";
+    if (argc > USDT_ARG_MAX)
+        argc = USDT_ARG_MAX;
+    bool good = usdt_check_name(USDT_NAME_FUNCTION, func, why) &&
+                usdt_check_name(USDT_NAME_PROBE, name, why);
+    if (good && argc > 0 && types == NULL) {
+        snprintf(why, sizeof why, "probe \"%s\": types is NULL, but argc is %zu", name, argc);
+        good = false;
+    }
+    for (size_t i = 0; good && i < argc; i++)
+        good = usdt_check_type(i, types[i], why);
+    if (!good) {
+        usdt_error(NULL, USDT_ERROR_INVALID, why);
+        return NULL;
+    }
+
+    size_t size = sizeof(struct probedef) + strlen(func) + 1 + strlen(name) + 1;
+    for (size_t i = 0; i < argc; i++)
+        size += strlen(types[i]) + 1;
+    struct probedef *def = calloc(1, size);
+    if (def == NULL) {
+        usdt_error(NULL, USDT_ERROR_MALLOC);
+        return NULL;
+    }
+    char *at = def->strings;
+    def->pub.function = copy_string(&at, func);
+    def->pub.name = copy_string(&at, name);
+    for (size_t i = 0; i < argc; i++)
+        def->pub.types[i] = copy_string(&at, types[i]);
+    def->pub.argc = argc;
+    def->pub.refcnt = 1;
+    usdt_probe_detach(&def->probe);
+    return &def->pub;
+}
+
+static void drop_slot(struct probedef *def)
+{
+    struct usdt_image *image = def->image;
+    if (image == NULL)
+        return;
+    image->defs[def->pub.slot] = NULL;
+    def->image = NULL;
+    if (--image->owners == 0)
+        usdt_image_destroy(image);
+}
+
+static void unref(struct probedef *def)
+{
+    if (--def->pub.refcnt > 0)
+        return;
+    drop_slot(def);
+    free(def);
+}
+
+void usdt_probe_release(usdt_probedef_t *probedef)
+{
+    if (probedef == NULL)
+        return;
+    take_lock();
+    unref(def_of(probedef));
+    drop_lock();
+}
+
+/* ---- a provider's probes: a list in the order of adding, and a hash table ---- */
+
+static size_t hash(const char *function, const char *name)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a, over both with their NUL */
+    const char *const strings[] = { function, name };
+    for (int i = 0; i < 2; i++)
+        for (const char *c = strings[i];; c++) {
+            hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+            if (*c == '\0')
+                break;
+        }
+    return (size_t)(hash ^ hash >> 32);
+}
+
+static struct probedef **bucket_of(struct provider *provider, const char *function, const char *name)
+{
+    return &provider->buckets[hash(function, name) & (provider->bucket_count - 1)];
+}
+
+static bool grow_buckets(struct provider *provider)
+{
+    if (provider->count < provider->bucket_count)
+        return true;
+    size_t count = provider->bucket_count == 0 ? 16 : provider->bucket_count * 2;
+    struct probedef **buckets = calloc(count, sizeof(struct probedef *));
+    if (buckets == NULL)
+        return false;
+    free(provider->buckets);
+    provider->buckets = buckets;
+    provider->bucket_count = count;
+    for (usdt_probedef_t *pub = provider->pub.probedefs; pub != NULL; pub = pub->next) {
+        struct probedef **bucket = bucket_of(provider, pub->function, pub->name);
+        def_of(pub)->chain = *bucket;
+        *bucket = def_of(pub);
+    }
+    return true;
+}
+
+static struct probedef *find(struct provider *provider, const char *function, const char *name)
+{
+    struct probedef *def = *bucket_of(provider, function, name);
+    while (def != NULL && (strcmp(def->pub.name, name) != 0 || strcmp(def->pub.function, function) != 0))
+        def = def->chain;
+    return def;
+}
+
+static void link_def(struct provider *provider, struct probedef *def)
+{
+    struct probedef **bucket = bucket_of(provider, def->pub.function, def->pub.name);
+    def->chain = *bucket;
+    *bucket = def;
+    def->prev = provider->last;
+    def->pub.next = NULL;
+    if (provider->last == NULL)
+        provider->pub.probedefs = &def->pub;
+    else
+        provider->last->pub.next = &def->pub;
+    provider->last = def;
+    def->provider = provider;
+    provider->count++;
+}
+
+static void unlink_def(struct provider *provider, struct probedef *def)
+{
+    struct probedef **at = bucket_of(provider, def->pub.function, def->pub.name);
+    while (*at != def)
+        at = &(*at)->chain;
+    *at = def->chain;
+    if (def->prev == NULL)
+        provider->pub.probedefs = def->pub.next;
+    else
+        def->prev->pub.next = def->pub.next;
+    if (def->pub.next == NULL)
+        provider->last = def->prev;
+    else
+        def_of(def->pub.next)->prev = def->prev;
+    def->pub.next = NULL;
+    def->prev = def->chain = NULL;
+    def->provider = NULL;
+    provider->count--;
+}
+
+static int add(struct provider *provider, struct probedef *def)
+{
+    if (def->provider != NULL && def->provider != provider) {
+        char why[USDT_WHY_MAX];
+        snprintf(why, sizeof why,
+                 "probe %s:%s is in provider \"%s\" already; create another for this provider",
+                 def->pub.function, def->pub.name, def->provider->pub.name);
+        return fail(provider, USDT_ERROR_INVALID, why);
+    }
+    if (!grow_buckets(provider)) {
+        usdt_error(&provider->pub, USDT_ERROR_MALLOC);
+        return -1;
+    }
+    if (find(provider, def->pub.function, def->pub.name) != NULL)
+        return fail_probe(provider, USDT_ERROR_DUP_PROBE, def);
+    if (def->image != NULL && def->image->provider != &provider->pub)
+        drop_slot(def);
+    link_def(provider, def);
+    def->pub.refcnt++;
+    if (def->image != NULL)
+        def->image->members++;
+    return 0;
+}
+
+int usdt_provider_add_probe(usdt_provider_t *provider, usdt_probedef_t *probedef)
+{
+    if (provider == NULL)
+        return -1;
+    take_lock();
+    int result = probedef == NULL ? fail(provider_of(provider), USDT_ERROR_INVALID, "probe is NULL")
+                                  : add(provider_of(provider), def_of(probedef));
+    drop_lock();
+    return result;
+}
+
+static void set_probe(struct probedef *def, usdt_probe_t *probe)
+{
+#if defined(__GNUC__)
+    __atomic_store_n(&def->pub.probe, probe, __ATOMIC_RELEASE);
+#else
+    def->pub.probe = probe;
+#endif
+}
+
+static int remove_def(struct provider *provider, struct probedef *def)
+{
+    char ignored[USDT_WHY_MAX];
+    if (provider->pub.probedefs == NULL)
+        return fail(provider, USDT_ERROR_NOPROBES, "");
+    if (def->provider != provider)
+        return fail_probe(provider, USDT_ERROR_REMOVE_PROBE, def);
+    usdt_probe_detach(&def->probe);
+    set_probe(def, NULL);
+    unlink_def(provider, def);
+    if (def->image != NULL && --def->image->members == 0 && def->image->is_published)
+        usdt_image_withdraw(def->image, ignored);
+    unref(def);
+    return 0;
+}
+
+int usdt_provider_remove_probe(usdt_provider_t *provider, usdt_probedef_t *probedef)
+{
+    if (provider == NULL)
+        return -1;
+    take_lock();
+    int result = probedef == NULL ? fail(provider_of(provider), USDT_ERROR_INVALID, "probe is NULL")
+                                  : remove_def(provider_of(provider), def_of(probedef));
+    drop_lock();
+    return result;
+}
+
+/* ---- providers ---- */
+
+usdt_provider_t *usdt_create_provider(const char *name, const char *module)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char why[USDT_WHY_MAX];
+    if (!usdt_check_name(USDT_NAME_PROVIDER, name, why) ||
+        !usdt_check_name(USDT_NAME_MODULE, module, why)) {
+        usdt_error(NULL, USDT_ERROR_INVALID, why);
+        return NULL;
+    }
+    struct provider *provider = calloc(1, sizeof *provider + strlen(name) + 1 + strlen(module) + 1);
+    if (provider == NULL) {
+        usdt_error(NULL, USDT_ERROR_MALLOC);
+        return NULL;
+    }
+    char *at = provider->strings;
+    provider->pub.name = copy_string(&at, name);
+    provider->pub.module = copy_string(&at, module);
+    provider->error = USDT_ERROR_NONE;
+    pthread_once(&once, watch_forks);
+    return &provider->pub;
+}
+
+/* Gives a slot to each probe that has none: all in one new image. */
+static bool place_new(struct provider *provider, const struct usdt_platform *platform)
+{
+    size_t slots = 0;
+    for (usdt_probedef_t *pub = provider->pub.probedefs; pub != NULL; pub = pub->next)
+        slots += def_of(pub)->image == NULL;
+    if (slots == 0)
+        return true;
+    struct usdt_image *image = usdt_image_create(platform, slots);
+    if (image == NULL)
+        return false;
+    image->provider = &provider->pub;
+    for (usdt_probedef_t *pub = provider->pub.probedefs; pub != NULL; pub = pub->next) {
+        if (def_of(pub)->image != NULL)
+            continue;
+        pub->slot = (unsigned)image->owners++;
+        image->defs[pub->slot] = pub;
+        def_of(pub)->image = image;
+    }
+    image->members = image->owners;
+    return true;
+}
+
+static bool publish(struct provider *provider, struct usdt_image *image, char why[USDT_WHY_MAX])
+{
+    /* What was removed leaves the listing now; if it comes back, it gets another slot. */
+    for (size_t i = 0; image->owners > image->members && i < image->slots; i++)
+        if (image->defs[i] != NULL && def_of(image->defs[i])->provider != provider)
+            drop_slot(def_of(image->defs[i]));
+    image->is_new = usdt_image_publish(image, provider->pub.name, provider->pub.module, why);
+    return image->is_new;
+}
+
+static int enable(struct provider *provider)
+{
+    const struct usdt_platform *platform = usdt_platform_native();
+    if (provider->pub.probedefs == NULL)
+        return fail(provider, USDT_ERROR_NOPROBES, "");
+    if (platform == NULL || platform->stub == NULL)
+        return fail(provider, USDT_ERROR_UNSUPPORTED, "this system and processor");
+    if (!place_new(provider, platform))
+        return fail(provider, USDT_ERROR_VALLOC, "");
+
+    char notice[USDT_WHY_MAX] = "", why[USDT_WHY_MAX] = "", ignored[USDT_WHY_MAX];
+    usdt_probedef_t *pub;
+    for (pub = provider->pub.probedefs; pub != NULL; pub = pub->next) {
+        struct usdt_image *image = def_of(pub)->image;
+        if (image->is_published)
+            continue;
+        if (!publish(provider, image, why))
+            break;
+        if (why[0] != '\0')
+            memcpy(notice, why, sizeof notice);
+    }
+    if (pub != NULL) {
+        for (pub = provider->pub.probedefs; pub != NULL; pub = pub->next)
+            if (def_of(pub)->image->is_new) {
+                def_of(pub)->image->is_new = false;
+                usdt_image_withdraw(def_of(pub)->image, ignored);
+            }
+        return fail(provider, USDT_ERROR_PUBLISH, why);
+    }
+
+    bool changed = false;
+    for (pub = provider->pub.probedefs; pub != NULL; pub = pub->next) {
+        struct probedef *def = def_of(pub);
+        def->image->is_new = false;
+        if (pub->probe != NULL)
+            continue;
+        usdt_probe_place(&def->probe, platform->stub, def->image->address + pub->slot * platform->stub->size);
+        set_probe(def, &def->probe);
+        changed = true;
+    }
+    provider->pub.enabled = 1;
+    if (notice[0] != '\0')
+        usdt_error(&provider->pub, USDT_ERROR_DEGRADED, notice);
+    else if (!changed)
+        usdt_error(&provider->pub, USDT_ERROR_ALREADYENABLED);
+    return 0;
+}
+
+int usdt_provider_enable(usdt_provider_t *provider)
+{
+    if (provider == NULL)
+        return -1;
+    take_lock();
+    int result = enable(provider_of(provider));
+    drop_lock();
+    return result;
+}
+
+static int disable(struct provider *provider)
+{
+    char why[USDT_WHY_MAX] = "";
+    bool done = true;
+    for (usdt_probedef_t *pub = provider->pub.probedefs; pub != NULL; pub = pub->next)
+        if (def_of(pub)->image != NULL && def_of(pub)->image->is_published)
+            done &= usdt_image_withdraw(def_of(pub)->image, why);
+    for (usdt_probedef_t *pub = provider->pub.probedefs; pub != NULL; pub = pub->next)
+        set_probe(def_of(pub), NULL);
+    provider->pub.enabled = 0;
+    return done ? 0 : fail(provider, USDT_ERROR_UNLOADDOF, why);
+}
+
+int usdt_provider_disable(usdt_provider_t *provider)
+{
+    if (provider == NULL)
+        return -1;
+    take_lock();
+    int result = disable(provider_of(provider));
+    drop_lock();
+    return result;
+}
+
+void usdt_provider_free(usdt_provider_t *provider)
+{
+    if (provider == NULL)
+        return;
+    take_lock();
+    disable(provider_of(provider));
+    while (provider->probedefs != NULL)
+        remove_def(provider_of(provider), def_of(provider->probedefs));
+    drop_lock();
+    free(provider_of(provider)->buckets);
+    free(provider_of(provider));
+}

@@ -1,0 +1,328 @@
+/*
+ * usdt.h - USDT probes made at run time.
+ *
+ * The one public header of libusdt. A program describes a provider and its probes, publishes them
+ * with usdt_provider_enable(), and fires them; DTrace, bpftrace, bcc, perf, SystemTap, gdb and
+ * ftrace can then trace them. Source-compatible with libusdt 1.x.
+ *
+ *     usdt_provider_t *p = usdt_create_provider("myapp", "main");
+ *     const char *types[] = { "int", "char *" };
+ *     usdt_probedef_t *d = usdt_create_probe("request", "start", 2, types);
+ *     usdt_provider_add_probe(p, d);
+ *     usdt_provider_enable(p);
+ *     USDT_PROBE(d->probe, request_id, path);
+ *
+ * Contracts that hold for every declaration here, unless it says otherwise:
+ *
+ * Threads. usdt_is_enabled(), USDT_PROBE() and usdt_fire_probe() take no lock, make no system call
+ * and may run in any thread at any time, also while another thread enables, disables or changes
+ * the provider. All other functions take one lock of the library's own and may be called from any
+ * thread; what an object's reference protects is said at usdt_probe_release().
+ *
+ * Signals. Only usdt_is_enabled(), USDT_PROBE(), usdt_fire_probe() and usdt_version() are
+ * async-signal-safe.
+ *
+ * Errors. A function fails in one way: it returns -1 or NULL, and leaves a message and a code,
+ * which usdt_errstr() and usdt_provider_errno() return. No function ends the program, prints, or
+ * raises a signal.
+ */
+#ifndef USDT_H
+#define USDT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of this header; usdt_version() returns that of the library in use. */
+#define USDT_VERSION_MAJOR 2
+#define USDT_VERSION_MINOR 0
+#define USDT_VERSION_PATCH 0
+#define USDT_VERSION "2.0.0"
+
+#if defined(__GNUC__)
+#define USDT_API __attribute__((visibility("default")))
+#define USDT_UNLIKELY_(x) __builtin_expect(!!(x), 0)
+#define USDT_LOAD_(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#else
+#define USDT_API
+#define USDT_UNLIKELY_(x) (x)
+#define USDT_LOAD_(p) (*(p))
+#endif
+
+/* The inline functions below are also symbols of the library, for callers that cannot include a
+   header. Only usdt_probe.c defines this macro. */
+#ifndef USDT_INLINE
+#define USDT_INLINE static inline
+#endif
+
+/* The most arguments a probe has. A tracer may show fewer: bpftrace and gdb 12, DTrace on Linux 10. */
+#define USDT_ARG_MAX 32
+
+typedef enum usdt_error {
+    USDT_ERROR_NONE = -1, /* no error so far (since 2.0) */
+    USDT_ERROR_MALLOC,    /* no memory */
+    USDT_ERROR_VALLOC,    /* no memory for stubs */
+    USDT_ERROR_NOPROBES,
+    USDT_ERROR_LOADDOF, /* the DTrace helper refused the probes */
+    USDT_ERROR_ALREADYENABLED,
+    USDT_ERROR_UNLOADDOF,
+    USDT_ERROR_DUP_PROBE,
+    USDT_ERROR_REMOVE_PROBE,
+    /* since 2.0 */
+    USDT_ERROR_INVALID,    /* a name, type or argument breaks a rule; the message names it */
+    USDT_ERROR_PUBLISH,    /* the probes could not be handed to any tracer */
+    USDT_ERROR_DEGRADED,   /* enabled, but some tracer will not see the probes; the message says which */
+    USDT_ERROR_UNSUPPORTED /* no tracing on this system or processor */
+} usdt_error_t;
+
+/*
+ * A published probe: what is checked and fired. Owned by its usdt_probedef_t; the memory stays
+ * valid, and both addresses callable, until both references to that definition are gone (see
+ * usdt_probe_release()), whether the provider is enabled or not.
+ */
+typedef struct usdt_probe {
+    /* Returns 1 while a tracer watches the probe, else 0; asks the tracer where it has a say
+       (DTrace's is-enabled probes). usdt_is_enabled() is much cheaper. */
+    int (*isenabled_addr)(void);
+    /* The stub: a C function of the probe's arguments, each as wide as a pointer. */
+    void *probe_addr;
+    /* The instruction that a tracer overwrites (since 2.0). A JIT compiler may inline the enabled
+       check: the probe is traced if *site != pristine. Aligned to 4. Changes only while the
+       probe is being published or removed. */
+    const volatile uint32_t *site;
+    uint32_t pristine;
+} usdt_probe_t;
+
+/* The definition of a probe. Members are for reading. */
+typedef struct usdt_probedef {
+    const char *name;
+    const char *function;
+    size_t argc;
+    char *types[USDT_ARG_MAX]; /* argc of them, as given */
+    usdt_probe_t *probe;       /* NULL unless the provider is enabled and holds the probe */
+    struct usdt_probedef *next;
+    int refcnt;
+    unsigned slot; /* internal */
+} usdt_probedef_t;
+
+/* A provider. Members are for reading. */
+typedef struct usdt_provider {
+    const char *name;
+    const char *module;
+    usdt_probedef_t *probedefs; /* in the order they were added */
+    char *error;                /* the message of usdt_errstr(), or NULL */
+    int enabled;
+    void *file; /* internal: what is published, or NULL */
+} usdt_provider_t;
+
+/*
+ * Makes a provider; both strings are copied. NULL on failure: usdt_errstr(NULL) says why.
+ *
+ * Names (here and in usdt_create_probe) are [A-Za-z_][A-Za-z0-9_.-]*, because every tracer uses
+ * ':' to separate them and DTrace drops other names without a word. At most 53 characters for the
+ * provider (the kernel appends the process id, limit 63), 63 for the module and the probe, 127 for
+ * the function. The provider's must not end in a digit (DTrace takes it for the process id) nor be
+ * one of DTrace's own: pid, objc, oneshot. perf accepts neither '-' nor '.'.
+ * Limits: DTRACE_PROVNAMELEN, _MODNAMELEN, _FUNCNAMELEN, _NAMELEN of DTrace's <sys/dtrace.h>.
+ */
+USDT_API usdt_provider_t *usdt_create_provider(const char *name, const char *module);
+
+/*
+ * Makes the definition of probe `name` in function `func`, with `argc` arguments of the C types
+ * in `types`; everything is copied. The types tell tracers the width and sign of a value ("int",
+ * "uint8_t", "char *", "const struct foo *"); a type the library does not know is taken for an
+ * unsigned integer as wide as a pointer, and handed on to DTrace as it is. Floating-point
+ * arguments are passed as their bits. argc above USDT_ARG_MAX counts as USDT_ARG_MAX; types may be
+ * NULL only if argc is 0; a type is 1 to 127 printable characters (DTRACE_ARGTYPELEN).
+ *
+ * The caller gets one reference, to be given up with usdt_probe_release().
+ * NULL on failure: usdt_errstr(NULL) says why.
+ */
+USDT_API usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t argc,
+                                            const char **types);
+
+/*
+ * Gives up the caller's reference. The provider that holds the probe has one of its own, given up
+ * by usdt_provider_free() or usdt_provider_remove_probe(); the definition and its usdt_probe_t
+ * go when both are gone, in either order. From then on no thread may check or fire it.
+ * NULL is allowed.
+ */
+USDT_API void usdt_probe_release(usdt_probedef_t *probedef);
+
+/*
+ * Adds a probe; constant time. In an enabled provider the new probe becomes visible at the next
+ * usdt_provider_enable(), which does not disturb those already there.
+ * -1 if the provider already has a probe of this function and name (USDT_ERROR_DUP_PROBE), or the
+ * definition already is in a provider (USDT_ERROR_INVALID).
+ */
+USDT_API int usdt_provider_add_probe(usdt_provider_t *provider, usdt_probedef_t *probedef);
+
+/*
+ * Removes a probe; it never fires again, unless it is added again. While the provider stays
+ * enabled tracers may go on listing it, until the next disable and enable.
+ * -1 if the provider has no probes (USDT_ERROR_NOPROBES) or not this one (USDT_ERROR_REMOVE_PROBE).
+ */
+USDT_API int usdt_provider_remove_probe(usdt_provider_t *provider, usdt_probedef_t *probedef);
+
+/*
+ * Publishes every probe that is not published yet, and sets `probe` in each definition.
+ *
+ * 0 on success, also when there was nothing to do (the message then is "provider is already
+ * enabled") and when only some tracers can see the probes (USDT_ERROR_DEGRADED, and why).
+ * -1 and nothing changed: no probes (USDT_ERROR_NOPROBES), no memory, or no way to hand them to a
+ * tracer (USDT_ERROR_PUBLISH, USDT_ERROR_LOADDOF, USDT_ERROR_UNSUPPORTED). The program may go on:
+ * checking and firing a probe that is not published does nothing.
+ */
+USDT_API int usdt_provider_enable(usdt_provider_t *provider);
+
+/*
+ * Withdraws the probes from all tracers; sets `probe` to NULL in each definition. Threads that are
+ * firing at this moment finish safely, and a usdt_probe_t kept from before stays valid: it is
+ * not enabled, and lives again after the next enable. 0, also when not enabled; -1 if the DTrace helper
+ * refused (USDT_ERROR_UNLOADDOF): the probes are inert all the same.
+ */
+USDT_API int usdt_provider_disable(usdt_provider_t *provider);
+
+/* Disables and frees a provider, and gives up its reference to each of its probes. NULL is allowed. */
+USDT_API void usdt_provider_free(usdt_provider_t *provider);
+
+/*
+ * Fires a probe, without asking whether it is traced. argv holds argc values as wide as a pointer;
+ * argc may differ from the number declared: missing values are 0, those past USDT_ARG_MAX are
+ * dropped. A NULL probe does nothing; argv may be NULL if argc is 0.
+ */
+USDT_API void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv);
+
+/* Sets the provider's error and its message, formatted from `error` and what follows (see usdt.c).
+   For bindings that share the provider's error channel; the library calls it for its own. */
+USDT_API void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...);
+
+/*
+ * The message of the last error or notice of this provider; "" when there was none. Owned by the
+ * provider and overwritten by its next one. With NULL: that of the last usdt_create_provider() or
+ * usdt_create_probe() that failed in the calling thread.
+ */
+USDT_API char *usdt_errstr(usdt_provider_t *provider);
+
+/* The code that belongs to usdt_errstr(), USDT_ERROR_NONE when there was none. Since 2.0. */
+USDT_API usdt_error_t usdt_provider_errno(usdt_provider_t *provider);
+
+/* The version of the library, as "2.0.0". Static. Since 2.0. */
+USDT_API const char *usdt_version(void);
+
+/*
+ * 1 while a tracer watches the probe, else 0. One load and one compare: every tracer works by
+ * overwriting the instruction at the probe's site, so the site is its own flag. 0 for NULL.
+ */
+#ifdef USDT_EXPORT_INLINE_
+USDT_API int usdt_is_enabled(usdt_probe_t *probe);
+#endif
+USDT_INLINE int usdt_is_enabled(usdt_probe_t *probe)
+{
+    return probe != NULL && USDT_UNLIKELY_(*USDT_LOAD_(&probe->site) != probe->pristine);
+}
+
+/*
+ * USDT_PROBE(probe, ...): fires `probe` (a usdt_probe_t *, or NULL) with 0 to 32 arguments,
+ * integers and pointers, if a tracer watches it; otherwise the arguments are not evaluated. Integers are
+ * converted to the width of a pointer. Since 2.0.
+ */
+#define USDT_PROBE(...) USDT_PROBE_(USDT_COUNT_(__VA_ARGS__), __VA_ARGS__)
+
+#define USDT_PROBE_(n, ...) USDT_PROBE__(n, __VA_ARGS__)
+#define USDT_PROBE__(n, ...)                                                  \
+    do {                                                                      \
+        usdt_probe_t *usdt_probe_ = USDT_FIRST_(__VA_ARGS__, ~);              \
+        if (usdt_is_enabled(usdt_probe_)) {                                   \
+            void *usdt_argv_[] = { USDT_ARGS_##n(__VA_ARGS__) (void *)NULL }; \
+            usdt_fire_probe(usdt_probe_, n, usdt_argv_);                      \
+        }                                                                     \
+    } while (0)
+
+#define USDT_FIRST_(first, ...) first
+#define USDT_VALUE_(x) (void *)(uintptr_t)(x)
+
+#define USDT_COUNT_(...) \
+    USDT_PICK_(__VA_ARGS__, \
+               too_many, too_many, too_many, too_many, too_many, too_many, too_many, 32, 31, 30, 29, \
+               28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, \
+               6, 5, 4, 3, 2, 1, 0, ~)
+#define USDT_PICK_( \
+    a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, \
+    a19, a20, a21, a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, a33, a34, a35, \
+    a36, a37, a38, a39, n, ...) n
+/* USDT_ARGS_n: the n values after the probe; USDT_MORE_n: the last n of them. */
+#define USDT_ARGS_0(p)
+#define USDT_ARGS_1(p, ...) USDT_MORE_1(__VA_ARGS__)
+#define USDT_ARGS_2(p, ...) USDT_MORE_2(__VA_ARGS__)
+#define USDT_ARGS_3(p, ...) USDT_MORE_3(__VA_ARGS__)
+#define USDT_ARGS_4(p, ...) USDT_MORE_4(__VA_ARGS__)
+#define USDT_ARGS_5(p, ...) USDT_MORE_5(__VA_ARGS__)
+#define USDT_ARGS_6(p, ...) USDT_MORE_6(__VA_ARGS__)
+#define USDT_ARGS_7(p, ...) USDT_MORE_7(__VA_ARGS__)
+#define USDT_ARGS_8(p, ...) USDT_MORE_8(__VA_ARGS__)
+#define USDT_ARGS_9(p, ...) USDT_MORE_9(__VA_ARGS__)
+#define USDT_ARGS_10(p, ...) USDT_MORE_10(__VA_ARGS__)
+#define USDT_ARGS_11(p, ...) USDT_MORE_11(__VA_ARGS__)
+#define USDT_ARGS_12(p, ...) USDT_MORE_12(__VA_ARGS__)
+#define USDT_ARGS_13(p, ...) USDT_MORE_13(__VA_ARGS__)
+#define USDT_ARGS_14(p, ...) USDT_MORE_14(__VA_ARGS__)
+#define USDT_ARGS_15(p, ...) USDT_MORE_15(__VA_ARGS__)
+#define USDT_ARGS_16(p, ...) USDT_MORE_16(__VA_ARGS__)
+#define USDT_ARGS_17(p, ...) USDT_MORE_17(__VA_ARGS__)
+#define USDT_ARGS_18(p, ...) USDT_MORE_18(__VA_ARGS__)
+#define USDT_ARGS_19(p, ...) USDT_MORE_19(__VA_ARGS__)
+#define USDT_ARGS_20(p, ...) USDT_MORE_20(__VA_ARGS__)
+#define USDT_ARGS_21(p, ...) USDT_MORE_21(__VA_ARGS__)
+#define USDT_ARGS_22(p, ...) USDT_MORE_22(__VA_ARGS__)
+#define USDT_ARGS_23(p, ...) USDT_MORE_23(__VA_ARGS__)
+#define USDT_ARGS_24(p, ...) USDT_MORE_24(__VA_ARGS__)
+#define USDT_ARGS_25(p, ...) USDT_MORE_25(__VA_ARGS__)
+#define USDT_ARGS_26(p, ...) USDT_MORE_26(__VA_ARGS__)
+#define USDT_ARGS_27(p, ...) USDT_MORE_27(__VA_ARGS__)
+#define USDT_ARGS_28(p, ...) USDT_MORE_28(__VA_ARGS__)
+#define USDT_ARGS_29(p, ...) USDT_MORE_29(__VA_ARGS__)
+#define USDT_ARGS_30(p, ...) USDT_MORE_30(__VA_ARGS__)
+#define USDT_ARGS_31(p, ...) USDT_MORE_31(__VA_ARGS__)
+#define USDT_ARGS_32(p, ...) USDT_MORE_32(__VA_ARGS__)
+#define USDT_MORE_1(a) USDT_VALUE_(a),
+#define USDT_MORE_2(a, ...) USDT_VALUE_(a), USDT_MORE_1(__VA_ARGS__)
+#define USDT_MORE_3(a, ...) USDT_VALUE_(a), USDT_MORE_2(__VA_ARGS__)
+#define USDT_MORE_4(a, ...) USDT_VALUE_(a), USDT_MORE_3(__VA_ARGS__)
+#define USDT_MORE_5(a, ...) USDT_VALUE_(a), USDT_MORE_4(__VA_ARGS__)
+#define USDT_MORE_6(a, ...) USDT_VALUE_(a), USDT_MORE_5(__VA_ARGS__)
+#define USDT_MORE_7(a, ...) USDT_VALUE_(a), USDT_MORE_6(__VA_ARGS__)
+#define USDT_MORE_8(a, ...) USDT_VALUE_(a), USDT_MORE_7(__VA_ARGS__)
+#define USDT_MORE_9(a, ...) USDT_VALUE_(a), USDT_MORE_8(__VA_ARGS__)
+#define USDT_MORE_10(a, ...) USDT_VALUE_(a), USDT_MORE_9(__VA_ARGS__)
+#define USDT_MORE_11(a, ...) USDT_VALUE_(a), USDT_MORE_10(__VA_ARGS__)
+#define USDT_MORE_12(a, ...) USDT_VALUE_(a), USDT_MORE_11(__VA_ARGS__)
+#define USDT_MORE_13(a, ...) USDT_VALUE_(a), USDT_MORE_12(__VA_ARGS__)
+#define USDT_MORE_14(a, ...) USDT_VALUE_(a), USDT_MORE_13(__VA_ARGS__)
+#define USDT_MORE_15(a, ...) USDT_VALUE_(a), USDT_MORE_14(__VA_ARGS__)
+#define USDT_MORE_16(a, ...) USDT_VALUE_(a), USDT_MORE_15(__VA_ARGS__)
+#define USDT_MORE_17(a, ...) USDT_VALUE_(a), USDT_MORE_16(__VA_ARGS__)
+#define USDT_MORE_18(a, ...) USDT_VALUE_(a), USDT_MORE_17(__VA_ARGS__)
+#define USDT_MORE_19(a, ...) USDT_VALUE_(a), USDT_MORE_18(__VA_ARGS__)
+#define USDT_MORE_20(a, ...) USDT_VALUE_(a), USDT_MORE_19(__VA_ARGS__)
+#define USDT_MORE_21(a, ...) USDT_VALUE_(a), USDT_MORE_20(__VA_ARGS__)
+#define USDT_MORE_22(a, ...) USDT_VALUE_(a), USDT_MORE_21(__VA_ARGS__)
+#define USDT_MORE_23(a, ...) USDT_VALUE_(a), USDT_MORE_22(__VA_ARGS__)
+#define USDT_MORE_24(a, ...) USDT_VALUE_(a), USDT_MORE_23(__VA_ARGS__)
+#define USDT_MORE_25(a, ...) USDT_VALUE_(a), USDT_MORE_24(__VA_ARGS__)
+#define USDT_MORE_26(a, ...) USDT_VALUE_(a), USDT_MORE_25(__VA_ARGS__)
+#define USDT_MORE_27(a, ...) USDT_VALUE_(a), USDT_MORE_26(__VA_ARGS__)
+#define USDT_MORE_28(a, ...) USDT_VALUE_(a), USDT_MORE_27(__VA_ARGS__)
+#define USDT_MORE_29(a, ...) USDT_VALUE_(a), USDT_MORE_28(__VA_ARGS__)
+#define USDT_MORE_30(a, ...) USDT_VALUE_(a), USDT_MORE_29(__VA_ARGS__)
+#define USDT_MORE_31(a, ...) USDT_VALUE_(a), USDT_MORE_30(__VA_ARGS__)
+#define USDT_MORE_32(a, ...) USDT_VALUE_(a), USDT_MORE_31(__VA_ARGS__)
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * usdt_dof.c - the DTrace document: probes in, one DOF document out.
+ *
+ * Owns the splitting of a provider that is too big for one document. What is in each section is
+ * usdt_dof_sections.c's, how sections make a file usdt_dof_file.c's. Pure: no system calls.
+ */
+#include "usdt_dof.h"
+
+#include <stdlib.h>
+
+bool usdt_dof_build(const struct usdt_layout *layout, uint64_t text, uint64_t dof, size_t *next,
+                    struct usdt_buf *out)
+{
+    struct usdt_dof *doc = usdt_dof_begin(layout, text, dof);
+    if (doc == NULL)
+        return false;
+
+    size_t slot = *next, probes = 0;
+    for (; slot < layout->count; slot++) {
+        if (layout->defs[slot] == NULL)
+            continue;
+        struct usdt_dof_mark before = usdt_dof_mark(doc);
+        usdt_dof_add_probe(doc, slot);
+        if (usdt_dof_file_size(doc) > layout->platform->dof_max) {
+            usdt_dof_rewind(doc, before);
+            break;
+        }
+        probes++;
+    }
+    bool done = probes > 0 && usdt_dof_file_write(doc, out);
+    usdt_dof_end(doc);
+    *next = slot;
+    return done;
+}

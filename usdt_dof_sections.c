@@ -1,0 +1,132 @@
+/*
+ * usdt_dof_sections.c - the sections of a DOF document: strings, probes, argument maps, offsets.
+ *
+ * Owns what stands in each section; knows nothing of where it will lie in the file.
+ */
+#include "usdt_dof.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Puts `len` bytes, one or more strings with their NULs, into the string table. */
+static uint32_t put_strings(struct usdt_dof *doc, const char *bytes, size_t len)
+{
+    struct usdt_buf *table = &doc->section[USDT_DOF_STRTAB];
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)bytes[i]) * 16777619u;
+    hash %= USDT_DOF_RECENT;
+
+    uint32_t offset = doc->recent[hash].offset;
+    if (doc->recent[hash].len == len && offset + len <= table->len &&
+        memcmp(table->data + offset, bytes, len) == 0)
+        return offset;
+    offset = (uint32_t)table->len;
+    usdt_buf_put(table, bytes, len);
+    doc->recent[hash].offset = offset;
+    doc->recent[hash].len = (uint32_t)len;
+    return offset;
+}
+
+static uint32_t put_string(struct usdt_dof *doc, const char *string)
+{
+    return put_strings(doc, string, strlen(string) + 1);
+}
+
+/* The types of a probe are one run of strings. */
+static uint32_t put_types(struct usdt_dof *doc, const usdt_probedef_t *def)
+{
+    char run[USDT_ARG_MAX * 128];
+    size_t len = 0;
+    for (size_t i = 0; i < def->argc; i++) {
+        size_t n = strlen(def->types[i]) + 1;
+        memcpy(run + len, def->types[i], n);
+        len += n;
+    }
+    return len == 0 ? 0 : put_strings(doc, run, len);
+}
+
+struct usdt_dof *usdt_dof_begin(const struct usdt_layout *layout, uint64_t text, uint64_t dof)
+{
+    struct usdt_dof *doc = calloc(1, sizeof *doc);
+    if (doc == NULL)
+        return NULL;
+    doc->layout = layout;
+    doc->text = text;
+    doc->dof = dof;
+    put_string(doc, "");
+
+    /* The argument map is the identity, and so can be one for all probes: with any other, FreeBSD
+       and XNU on x86 read the wrong stack slot for arguments from the sixth on. */
+    for (uint8_t i = 0; i < USDT_ARG_MAX; i++)
+        usdt_buf_put(&doc->section[USDT_DOF_PRARGS], &i, 1);
+
+    uint32_t evolving = DOF_ATTR(DOF_EVOLVING, DOF_EVOLVING, DOF_CLASS_COMMON);
+    uint32_t private = DOF_ATTR(DOF_PRIVATE, DOF_PRIVATE, DOF_CLASS_UNKNOWN);
+    struct dof_provider provider = {
+        .strtab = USDT_DOF_STRTAB,
+        .probes = USDT_DOF_PROBES,
+        .prargs = USDT_DOF_PRARGS,
+        .proffs = USDT_DOF_PROFFS,
+        .prenoffs = USDT_DOF_PRENOFFS,
+        .name = put_string(doc, layout->provider),
+        .provider_attr = evolving,
+        .module_attr = private,
+        .function_attr = private,
+        .name_attr = evolving,
+        .args_attr = evolving,
+    };
+    usdt_buf_put(&doc->section[USDT_DOF_PROVIDER], &provider, sizeof provider);
+    return doc;
+}
+
+void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
+{
+    const struct usdt_platform *platform = doc->layout->platform;
+    const struct usdt_stub *stub = platform->stub;
+    const usdt_probedef_t *def = doc->layout->defs[slot];
+    struct usdt_buf *offsets = &doc->section[USDT_DOF_PROFFS];
+    struct usdt_buf *isenabled_offsets = &doc->section[USDT_DOF_PRENOFFS];
+    uint64_t at = doc->text + slot * stub->size;
+    uint32_t types = put_types(doc, def);
+
+    struct dof_probe probe = {
+        .addr = at + stub->probe,
+        .function = put_string(doc, def->function),
+        .name = put_string(doc, def->name),
+        .native_types = types,
+        .translated_types = types,
+        .native_argc = (uint8_t)def->argc,
+        .translated_argc = (uint8_t)def->argc,
+        .offset_index = (uint32_t)(offsets->len / 4),
+        .offsets = 1,
+        .isenabled_index = (uint32_t)(isenabled_offsets->len / 4),
+        .isenabled_offsets = 1,
+    };
+    uint64_t base = platform->base_is_dof ? doc->dof : probe.addr;
+    usdt_buf_put32(offsets, (uint32_t)(at + stub->site - base) + (uint32_t)platform->probe_bias);
+    usdt_buf_put32(isenabled_offsets,
+                   (uint32_t)(at + stub->isenabled_site - base) + (uint32_t)platform->isenabled_bias);
+    usdt_buf_put(&doc->section[USDT_DOF_PROBES], &probe, sizeof probe);
+}
+
+struct usdt_dof_mark usdt_dof_mark(const struct usdt_dof *doc)
+{
+    struct usdt_dof_mark mark;
+    for (int i = 0; i < USDT_DOF_SECTIONS; i++)
+        mark.len[i] = doc->section[i].len;
+    return mark;
+}
+
+void usdt_dof_rewind(struct usdt_dof *doc, struct usdt_dof_mark mark)
+{
+    for (int i = 0; i < USDT_DOF_SECTIONS; i++)
+        doc->section[i].len = mark.len[i];
+}
+
+void usdt_dof_end(struct usdt_dof *doc)
+{
+    for (int i = 0; i < USDT_DOF_SECTIONS; i++)
+        usdt_buf_free(&doc->section[i]);
+    free(doc);
+}

@@ -1,0 +1,175 @@
+/*
+ * usdt_internal.h - what the files of the library share, and users never see.
+ *
+ * The way of the data is one direction, no calls back up:
+ *     usdt.c        the API: providers and their probes; decides what is published when
+ *     usdt_types.c  what names and type strings mean
+ *     usdt_probe.c  stubs, checking and firing
+ *     usdt_dof*.c   the DTrace document   (pure: bytes in a buffer)
+ *     usdt_elf.c    the ELF image         (pure: bytes in a buffer)
+ *     usdt_store.c  files and memfds that hold an image
+ *     usdt_image.c  a batch of probes: its address range, what is mapped there, who was told
+ *     usdt_helper.c the DTrace helper device
+ *     usdt_platform.c  the table of systems and processors that all of these read
+ */
+#ifndef USDT_INTERNAL_H
+#define USDT_INTERNAL_H
+
+#include "usdt.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* usdt_buf.c: a growing buffer of bytes. A failed allocation sticks: later calls do nothing, and
+   whoever uses the bytes asks `failed` once, at the end. Multi-byte values are little-endian. */
+struct usdt_buf {
+    unsigned char *data;
+    size_t len, cap;
+    bool failed;
+};
+
+void *usdt_buf_grow(struct usdt_buf *, size_t len); /* len more bytes, zeroed, or NULL */
+void usdt_buf_put(struct usdt_buf *, const void *, size_t len);
+void usdt_buf_put16(struct usdt_buf *, uint32_t);
+void usdt_buf_put32(struct usdt_buf *, uint32_t);
+void usdt_buf_put64(struct usdt_buf *, uint64_t);
+void usdt_buf_str(struct usdt_buf *, const char *); /* with its NUL */
+void usdt_buf_align(struct usdt_buf *, size_t power_of_two);
+void usdt_buf_free(struct usdt_buf *);
+
+/* A template of usdt_tracepoints_<arch>.s: where things lie in a slot, and the slot. */
+struct usdt_stub {
+    uint32_t size;
+    uint32_t probe, site;
+    uint32_t isenabled, isenabled_site;
+    unsigned char code[];
+};
+
+/* A system and processor: all that differs. Sources: facts/dof.md's tables, restated at the rows. */
+struct usdt_platform {
+    const char *system, *arch;
+    const struct usdt_stub *stub; /* NULL where the template is not linked in */
+    unsigned word;                /* size of a pointer: 4 or 8 */
+    bool char_signed;
+    /* ELF image; machine 0 where nobody reads one */
+    uint16_t elf_machine;
+    /* DOF and helper; dof_version 0 where there is none */
+    uint8_t dof_version;
+    bool base_is_dof; /* offsets count from the document, not from dofpr_addr (XNU) */
+    int8_t probe_bias, isenabled_bias;
+    uint32_t dof_max;                 /* largest document the kernel takes, bytes */
+    unsigned helpers_max;             /* documents a process may have submitted at a time */
+    const char *device[2];            /* helper device, and where else to look */
+    unsigned long add, remove;        /* its ioctls */
+    unsigned record;                  /* size of its dof_helper_t */
+};
+
+const struct usdt_platform *usdt_platform_find(const char *system, const char *arch);
+/* The platform this is compiled for, or NULL. */
+const struct usdt_platform *usdt_platform_native(void);
+
+/* What the builders turn into bytes: probes, each in a slot. A NULL definition is an unused slot. */
+struct usdt_layout {
+    const struct usdt_platform *platform;
+    const char *provider, *module;
+    usdt_probedef_t *const *defs;
+    size_t count;
+    size_t page;         /* of the machine the image is for */
+    bool direct_call;    /* notes name the 10-byte nop, which the kernel makes a direct call */
+};
+
+/* Bytes of stubs for so many probes: whole pages. */
+size_t usdt_layout_text(const struct usdt_layout *);
+
+/* usdt_types.c. Checks write what is wrong to why[] and return false. */
+enum { USDT_WHY_MAX = 512 };
+enum usdt_name { USDT_NAME_PROVIDER, USDT_NAME_MODULE, USDT_NAME_FUNCTION, USDT_NAME_PROBE };
+bool usdt_check_name(enum usdt_name, const char *name, char why[USDT_WHY_MAX]);
+bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX]);
+/* The width of a type in bytes, negative if it is signed; at most a word. */
+int usdt_type_size(const struct usdt_platform *, const char *type);
+
+/* usdt_probe.c */
+void usdt_stubs_write(const struct usdt_stub *, void *to, size_t count);
+void usdt_probe_place(usdt_probe_t *, const struct usdt_stub *, uintptr_t slot);
+void usdt_probe_detach(usdt_probe_t *); /* fires nothing from now on, without a stub */
+
+/*
+ * usdt_dof.c: appends to `out` one document that holds as many of the probes as the platform's
+ * limit allows, from slot *next on, and moves *next behind them. `text` is the address of slot 0,
+ * `dof` that of the document. False: no memory, or a single probe is too big.
+ */
+bool usdt_dof_build(const struct usdt_layout *, uint64_t text, uint64_t dof, size_t *next,
+                    struct usdt_buf *out);
+
+/* usdt_elf.c: the whole image. The build-id is a hash of all else in it. */
+enum { USDT_BUILD_ID = 20 };
+bool usdt_elf_build(const struct usdt_layout *, struct usdt_buf *out,
+                    unsigned char build_id[USDT_BUILD_ID]);
+size_t usdt_elf_text_offset(const struct usdt_layout *);
+
+/* usdt_store.c: where the bytes of an image live. */
+struct usdt_stored {
+    int fd;     /* open for reading; the caller maps it and hands it to usdt_store_mapped() */
+    char *path; /* of the file, or NULL: a memfd */
+    uint64_t dev, ino;
+};
+/* Stores bytes under `name` as the first of the places that works; on success *why is "" or says
+   why it had to be a memfd, on failure why nothing worked. */
+bool usdt_store_put(struct usdt_stored *, const char *name, const unsigned char *bytes, size_t len,
+                    char why[USDT_WHY_MAX]);
+/* The file is mapped now: the mapping holds it, no descriptor is needed (but for a memfd). */
+void usdt_store_mapped(struct usdt_stored *);
+/* Nothing of it is mapped here any more: the last user of a file removes it. */
+void usdt_store_drop(struct usdt_stored *);
+
+/* A sealed memfd with these bytes, or -1 and errno. */
+int usdt_memfd(const char *name, const unsigned char *bytes, size_t len);
+
+/* usdt_helper.c: the documents of one image that DTrace has been handed. */
+struct usdt_helper;
+enum usdt_helped { USDT_HELPER_NONE, USDT_HELPER_DONE, USDT_HELPER_FAILED };
+/* Submits documents for all probes of the layout, whose slot 0 is at `text`. NONE: no DTrace here. */
+enum usdt_helped usdt_helper_submit(struct usdt_helper **list, const struct usdt_layout *,
+                                    uint64_t text, char why[USDT_WHY_MAX]);
+/* Empties the list, also where the device refuses: then false, and why. */
+bool usdt_helper_withdraw(struct usdt_helper **list, char why[USDT_WHY_MAX]);
+/* In the child of a fork(): submits again where the system forgot. Async-signal-safe. */
+void usdt_helper_forked(struct usdt_helper *list);
+
+/*
+ * usdt_image.c: a batch of probes that is published together. Its address range belongs to its
+ * probes for as long as any of them exists, and a probe keeps its slot there: so no thread ever
+ * runs another probe's code, and no code is ever unmapped.
+ */
+struct usdt_image {
+    struct usdt_image *next; /* in one of usdt_image.c's lists */
+    const struct usdt_platform *platform;
+    uintptr_t address;      /* of slot 0 */
+    size_t text, reserved;  /* bytes of stubs, and of addresses set aside */
+    size_t slots;
+    usdt_probedef_t **defs; /* by slot; NULL: nobody's */
+    bool is_published;
+    struct usdt_stored stored;
+    struct usdt_helper *helpers;
+    /* usdt.c's */
+    const usdt_provider_t *provider;
+    size_t owners;  /* slots that belong to a probe */
+    size_t members; /* those of them whose probe is in the provider */
+    bool is_new;    /* published by the call that is under way */
+};
+struct usdt_image *usdt_image_create(const struct usdt_platform *, size_t slots);
+/* Publishes all probes that have a slot. On success why[] is "" or names who will not see them. */
+bool usdt_image_publish(struct usdt_image *, const char *provider, const char *module,
+                        char why[USDT_WHY_MAX]);
+/* The stubs become inert in one step, the tracers are told. False: a helper refused, see why[]. */
+bool usdt_image_withdraw(struct usdt_image *, char why[USDT_WHY_MAX]);
+/* No probe has a slot in it any more, and it is not published. */
+void usdt_image_destroy(struct usdt_image *);
+/* In the child of a fork(): tells the tracers that need it. Async-signal-safe. */
+void usdt_images_forked(void);
+/* At the end of the program: withdraws every image. */
+void usdt_images_exit(void);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * usdt_probe.c - the stubs of probes: laying them out, checking and firing them.
+ *
+ * Owns the calling of a stub. Knows nothing of providers, documents or images; takes no lock.
+ */
+#define USDT_INLINE
+#define USDT_EXPORT_INLINE_
+#include "usdt_internal.h"
+
+#include <string.h>
+
+void usdt_stubs_write(const struct usdt_stub *stub, void *to, size_t count)
+{
+    unsigned char *at = to;
+    for (size_t i = 0; i < count; i++, at += stub->size)
+        memcpy(at, stub->code, stub->size);
+}
+
+#if defined(__GNUC__)
+#define STORE(p, value) __atomic_store_n(p, value, __ATOMIC_RELAXED)
+#else
+#define STORE(p, value) (*(p) = (value))
+#endif
+
+void usdt_probe_place(usdt_probe_t *probe, const struct usdt_stub *stub, uintptr_t slot)
+{
+    memcpy(&probe->pristine, stub->code + stub->site, sizeof probe->pristine);
+    STORE(&probe->site, (const volatile uint32_t *)(slot + stub->site));
+    STORE(&probe->isenabled_addr, (int (*)(void))(slot + stub->isenabled));
+    STORE(&probe->probe_addr, (void *)(slot + stub->probe));
+}
+
+static int never_enabled(void)
+{
+    return 0;
+}
+
+static void do_nothing(void)
+{
+}
+
+void usdt_probe_detach(usdt_probe_t *probe)
+{
+    STORE(&probe->site, &probe->pristine);
+    STORE(&probe->isenabled_addr, never_enabled);
+    STORE(&probe->probe_addr, (void *)(uintptr_t)do_nothing);
+}
+
+/*
+ * The stub takes its arguments where the C calling convention puts them, and ignores those it was
+ * not told of; so a call with more than the probe declares is safe, and three widths are enough.
+ */
+typedef void *arg;
+typedef void (*stub6)(arg, arg, arg, arg, arg, arg);
+typedef void (*stub12)(arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg);
+typedef void (*stub32)(arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg,
+                       arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg);
+
+#define A4(i) a[i], a[(i) + 1], a[(i) + 2], a[(i) + 3]
+
+#if defined(__clang__)
+__attribute__((no_sanitize("function"))) /* the stub has no type for UBSan to find */
+#endif
+void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv)
+{
+    if (probe == NULL)
+        return;
+    uintptr_t stub = (uintptr_t)USDT_LOAD_(&probe->probe_addr);
+    arg a[USDT_ARG_MAX];
+    if (argc > USDT_ARG_MAX)
+        argc = USDT_ARG_MAX;
+    size_t width = argc <= 6 ? 6 : argc <= 12 ? 12 : USDT_ARG_MAX;
+    for (size_t i = 0; i < width; i++)
+        a[i] = i < argc ? argv[i] : NULL;
+    if (width == 6)
+        ((stub6)stub)(A4(0), a[4], a[5]);
+    else if (width == 12)
+        ((stub12)stub)(A4(0), A4(4), A4(8));
+    else
+        ((stub32)stub)(A4(0), A4(4), A4(8), A4(12), A4(16), A4(20), A4(24), A4(28));
+}
+
+const char *usdt_version(void)
+{
+    return USDT_VERSION;
+}

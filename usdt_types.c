@@ -1,0 +1,209 @@
+/*
+ * usdt_types.c - what names and type strings mean: which are allowed, and how wide a type is.
+ *
+ * Pure functions of strings; knows nothing of providers, documents or images.
+ *
+ * The limits are those of DTrace's <sys/dtrace.h> (DTRACE_PROVNAMELEN 64, of which the kernel needs
+ * up to 10 for the process id, _MODNAMELEN 64, _FUNCNAMELEN 128, _NAMELEN 64, _ARGTYPELEN 128),
+ * which count the NUL. DTrace accepts some names and then silently loses the probe; those are
+ * refused here.
+ */
+#include "usdt_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { TYPE_MAX = 127 };
+
+/* Locale does not matter to what a tracer accepts, so no <ctype.h>. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool starts_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool in_word(char c)
+{
+    return starts_word(c) || is_digit(c);
+}
+
+static bool refuse(char why[USDT_WHY_MAX], const char *what, const char *name, const char *rule)
+{
+    /* A hostile name may hold anything and be of any length: show its start, printable. */
+    char shown[64];
+    size_t n = 0;
+    for (; name[n] != '\0' && n < sizeof shown - 4; n++)
+        shown[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
+    strcpy(shown + n, name[n] == '\0' ? "" : "...");
+    snprintf(why, USDT_WHY_MAX, "%s \"%s\": %s", what, shown, rule);
+    return false;
+}
+
+bool usdt_check_name(enum usdt_name kind, const char *name, char why[USDT_WHY_MAX])
+{
+    static const struct {
+        const char *what;
+        size_t max;
+    } rules[] = {
+        [USDT_NAME_PROVIDER] = { "provider name", 53 },
+        [USDT_NAME_MODULE] = { "module name", 63 },
+        [USDT_NAME_FUNCTION] = { "function name", 127 },
+        [USDT_NAME_PROBE] = { "probe name", 63 },
+    };
+    const char *what = rules[kind].what;
+    if (name == NULL) {
+        snprintf(why, USDT_WHY_MAX, "%s is NULL", what);
+        return false;
+    }
+    if (name[0] == '\0')
+        return refuse(why, what, name, "must not be empty");
+    if (!starts_word(name[0]))
+        return refuse(why, what, name, "must start with a letter or '_'");
+    size_t len = 0;
+    for (; name[len] != '\0'; len++)
+        if (!in_word(name[len]) && name[len] != '-' && name[len] != '.')
+            return refuse(why, what, name, "may hold only letters, digits, '_', '-' and '.'");
+    if (len > rules[kind].max) {
+        char rule[100];
+        snprintf(rule, sizeof rule, "is %zu characters long, at most %zu are allowed", len,
+                 rules[kind].max);
+        return refuse(why, what, name, rule);
+    }
+    if (kind != USDT_NAME_PROVIDER)
+        return true;
+    if (is_digit(name[len - 1]))
+        return refuse(why, what, name,
+                      "must not end in a digit: DTrace appends the process id to the name");
+    if (strcmp(name, "pid") == 0 || strcmp(name, "objc") == 0 || strcmp(name, "oneshot") == 0)
+        return refuse(why, what, name, "is reserved by DTrace; choose another");
+    return true;
+}
+
+bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX])
+{
+    char what[40];
+    snprintf(what, sizeof what, "type of argument %zu", index);
+    if (type == NULL) {
+        snprintf(why, USDT_WHY_MAX, "%s is NULL", what);
+        return false;
+    }
+    if (type[0] == '\0')
+        return refuse(why, what, type, "must not be empty; use \"int\" or \"char *\"");
+    size_t len = 0;
+    for (; type[len] != '\0'; len++)
+        if (type[len] < ' ' || type[len] > '~')
+            return refuse(why, what, type, "may hold only printable ASCII characters");
+    if (len > TYPE_MAX) {
+        char rule[100];
+        snprintf(rule, sizeof rule, "is %zu characters long, at most %d are allowed", len, TYPE_MAX);
+        return refuse(why, what, type, rule);
+    }
+    return true;
+}
+
+/* The next word of a type, or the next character of punctuation; false at the end. */
+static bool next_token(const char **at, const char **token, size_t *len)
+{
+    while (**at == ' ')
+        ++*at;
+    *token = *at;
+    if (**at == '\0')
+        return false;
+    if (in_word(**at))
+        while (in_word(**at))
+            ++*at;
+    else
+        ++*at;
+    *len = (size_t)(*at - *token);
+    return true;
+}
+
+/* Names that stand for one size and sign. 0 is the size of a word. */
+static const struct named {
+    const char *name;
+    signed char size;
+    bool is_signed;
+} named[] = {
+    { "int8_t", 1, true },    { "uint8_t", 1, false },   { "int16_t", 2, true },
+    { "uint16_t", 2, false }, { "int32_t", 4, true },    { "uint32_t", 4, false },
+    { "int64_t", 8, true },   { "uint64_t", 8, false },  { "bool", 1, false },
+    { "_Bool", 1, false },    { "size_t", 0, false },    { "ssize_t", 0, true },
+    { "ptrdiff_t", 0, true }, { "intptr_t", 0, true },   { "uintptr_t", 0, false },
+    { "float", 4, false },    { "double", 8, false },    { "pid_t", 4, true },
+    { "uid_t", 4, false },    { "gid_t", 4, false },     { "time_t", 0, true },
+    { "off_t", 0, true },     { "intmax_t", 8, true },   { "uintmax_t", 8, false },
+    { "u8", 1, false },       { "u16", 2, false },       { "u32", 4, false },
+    { "u64", 8, false },      { "s8", 1, true },         { "s16", 2, true },
+    { "s32", 4, true },       { "s64", 8, true },        { "wchar_t", 4, true },
+};
+
+int usdt_type_size(const struct usdt_platform *platform, const char *type)
+{
+    int word = (int)platform->word;
+    bool is_char = false, is_short = false, is_int = false, is_enum = false, other = false;
+    bool is_signed = false, is_unsigned = false;
+    int longs = 0;
+    const struct named *found = NULL;
+
+    const char *at = type, *token;
+    size_t len;
+    while (next_token(&at, &token, &len)) {
+#define IS(word_) (len == sizeof(word_) - 1 && memcmp(token, word_, len) == 0)
+        if (!in_word(token[0]))
+            return word; /* a pointer, an array or a function: passed as an address */
+        if (IS("const") || IS("volatile") || IS("restrict") || IS("register"))
+            continue;
+        if (IS("char"))
+            is_char = true;
+        else if (IS("short"))
+            is_short = true;
+        else if (IS("int"))
+            is_int = true;
+        else if (IS("long"))
+            longs++;
+        else if (IS("signed"))
+            is_signed = true;
+        else if (IS("unsigned"))
+            is_unsigned = true;
+        else if (IS("enum"))
+            is_enum = true;
+        else if (!is_enum) {
+            other = true;
+            for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+                if (strlen(named[i].name) == len && memcmp(named[i].name, token, len) == 0)
+                    found = &named[i];
+        }
+#undef IS
+    }
+
+    int size;
+    bool sign = !is_unsigned;
+    if (found != NULL) {
+        size = found->size == 0 ? word : found->size;
+        sign = found->is_signed;
+        if (longs > 0) /* long double: its address or its first word, as the caller likes */
+            size = word, sign = false;
+    } else if (is_enum) {
+        size = 4;
+    } else if (other) { /* a name we do not know */
+        size = word, sign = false;
+    } else if (is_char) {
+        size = 1;
+        sign = is_signed || (platform->char_signed && !is_unsigned);
+    } else if (is_short) {
+        size = 2;
+    } else if (longs > 0) {
+        size = longs > 1 ? 8 : word;
+    } else if (is_int || is_signed || is_unsigned) {
+        size = 4;
+    } else {
+        size = word, sign = false;
+    }
+    if (size > word)
+        size = word;
+    return sign ? -size : size;
+}
