@@ -20,7 +20,7 @@ SONAME := libusdt.so.$(firstword $(subst ., ,$(VERSION)))
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
 ARCHFLAGS := $(if $(and $(filter i386,$(ARCH)),$(filter x86_64,$(shell uname -m))),-m32)
-FLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARN) $(ARCHFLAGS) -fPIC -fvisibility=hidden -I. $(CFLAGS) $(CPPFLAGS)
+FLAGS = -std=c11 $(WARN) $(ARCHFLAGS) -fPIC -fvisibility=hidden -I. $(CFLAGS) $(CPPFLAGS)
 LINK = $(CC) $(ARCHFLAGS) $(CFLAGS) $(LDFLAGS)
 
 TEMPLATES := x86_64 i386 arm64

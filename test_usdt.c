@@ -4,9 +4,10 @@
  * Knows only usdt.h. Two ways of use, see usage(): one probe given on the command line, as the
  * old library's test program took it, or commands on standard input with a reply to each.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "usdt.h"
 
-#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,7 +160,8 @@ static void become_child(void)
     }
 }
 
-static void command(size_t n, char **f)
+/* Runs one command; false: it was the last. */
+static bool command(size_t n, char **f)
 {
     const char *name = f[0];
     if (strcmp(name, "provider") == 0 && n == 4) {
@@ -203,18 +205,20 @@ static void command(size_t n, char **f)
         become_child();
     } else if (strcmp(name, "quit") == 0 && n == 1) {
         puts("ok");
-        exit(0);
+        return false;
     } else {
         printf("error what is \"%s\" with %zu fields?\n", name, n);
     }
+    return true;
 }
 
 static int run_commands(void)
 {
     char *line = NULL;
     size_t size = 0;
+    bool more = true;
     setvbuf(stdin, NULL, _IONBF, 0); /* a forked child goes on reading where its parent was */
-    while (getline(&line, &size, stdin) > 0) {
+    while (more && getline(&line, &size, stdin) > 0) {
         char *fields[FIELDS_MAX];
         size_t n = 0;
         line[strcspn(line, "\n")] = '\0';
@@ -224,7 +228,7 @@ static int run_commands(void)
             if (at != NULL)
                 *at++ = '\0';
         }
-        command(n, fields);
+        more = command(n, fields);
         fflush(stdout);
     }
     free(line);

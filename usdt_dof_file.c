@@ -65,7 +65,7 @@ bool usdt_dof_file_write(const struct usdt_dof *doc, struct usdt_buf *out)
             .size = doc->section[i].len,
         };
         usdt_buf_put(out, &section, sizeof section);
-        offset += section.size;
+        offset += doc->section[i].len;
     }
     for (int i = 0; i < USDT_DOF_SECTIONS; i++) {
         failed |= doc->section[i].failed;

@@ -25,7 +25,7 @@ enum { EM_386 = 3, EM_X86_64 = 62 };
 enum { ET_DYN = 3, PT_LOAD = 1, PT_NOTE = 4, PF_X = 1, PF_R = 4 };
 enum { SHT_PROGBITS = 1, SHT_STRTAB = 3, SHT_NOTE = 7, SHF_ALLOC = 2, SHF_EXECINSTR = 4 };
 enum { NT_STAPSDT = 3, NT_GNU_BUILD_ID = 3 };
-enum { SEGMENTS = 2, SECTIONS = 6 };
+enum { SEGMENTS = 4, SECTIONS = 6 };
 
 /* Sections, by their place in the names. */
 static const char names[] = "\0.note.gnu.build-id\0.text\0.stapsdt.base\0.note.stapsdt\0.shstrtab";
@@ -205,7 +205,9 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     put_elf_header(out, platform, section_offset);
     size_t segment_size = platform->word == 8 ? 56 : 32;
     size_t id = out->len + SEGMENTS * segment_size, id_size = 16 + USDT_BUILD_ID;
+    put_segment(out, platform, PT_LOAD, PF_R, 0, id + id_size, layout->page);
     put_segment(out, platform, PT_LOAD, PF_R | PF_X, text, text_size, layout->page);
+    put_segment(out, platform, PT_LOAD, PF_R, base, 1, layout->page);
     put_segment(out, platform, PT_NOTE, PF_R, id, id_size, 4);
     put_note_header(out, "GNU", USDT_BUILD_ID, NT_GNU_BUILD_ID);
     size_t id_at = out->len;

@@ -1,0 +1,120 @@
+# USDT::Program - runs test_usdt and talks to it; knows what it has mapped.
+#
+# After every command it looks at the program's mappings: none may be writable and executable.
+package USDT::Program;
+use strict;
+use warnings;
+use Carp qw(croak);
+use IO::Handle;
+use IPC::Open2;
+no warnings 'portable'; # addresses have 64 bits
+
+my $out = $ENV{O} // '.';
+my %built;
+
+sub native_bits { return qx{getconf LONG_BIT} + 0 }
+
+# The path of test_usdt for programs of so many bits, or undef and why there is none.
+sub path {
+    my ($class, $bits) = @_;
+    return "$out/test_usdt" if $bits == native_bits();
+    if (!$built{$bits}) {
+        my $dir = "$out/build/32";
+        my $log = qx{make ARCH=i386 O=$dir CFLAGS='@{[ $ENV{USDT_TEST_CFLAGS} // "-O2 -g" ]}' $dir/test_usdt 2>&1};
+        croak "the 32-bit build fails:\n$log" if $? != 0 && can_link_32();
+        $built{$bits} = $? == 0 ? ["$dir/test_usdt"]
+            : [undef, 'a compiler for 32-bit programs (gcc-multilib) is not installed'];
+    }
+    return @{ $built{$bits} };
+}
+
+sub can_link_32 {
+    my $cc = $ENV{CC} || 'cc';
+    local $?;
+    return system("echo 'int main(void){return 0;}' | $cc -m32 -x c -o $out/build/can_link_32 - 2>/dev/null") == 0;
+}
+
+# Starts a program. Options: bits (default: the machine's), command (a list to put before it), env.
+sub new {
+    my ($class, %o) = @_;
+    my $bits = $o{bits} // native_bits();
+    my ($path, $why) = $class->path($bits);
+    croak $why if !defined $path;
+    local %ENV = (%ENV, %{ $o{env} // {} });
+    my $pid = open2(my $from, my $to, @{ $o{command} // [] }, $path, '-');
+    $to->autoflush(1);
+    return bless { pid => $pid, from => $from, to => $to, bits => $bits, wx => [] }, $class;
+}
+
+sub pid  { $_[0]{pid} }
+sub bits { $_[0]{bits} }
+
+# One command; returns the reply.
+sub do {
+    my ($self, @fields) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    print { $self->{to} } join("\t", @fields), "\n";
+    my $reply = readline $self->{from};
+    croak "the program ended at: @fields" if !defined $reply;
+    chomp $reply;
+    push @{ $self->{wx} }, map { "after '@fields': $_" } grep { /^\S+ .wx/ } $self->maps;
+    return $reply;
+}
+
+# One command that must succeed; returns what follows "ok".
+sub ok {
+    my ($self, @fields) = @_;
+    my $reply = $self->do(@fields);
+    $reply =~ /^ok ?(.*)/s or croak "'@fields' failed: $reply";
+    return $1;
+}
+
+# A provider with probes: name => [types]. Definitions are named as their probes.
+sub provide {
+    my ($self, $handle, $name, $module, @probes) = @_;
+    $self->ok('provider', $handle, $name, $module);
+    while (my ($probe, $types) = splice @probes, 0, 2) {
+        $self->ok('probe', $probe, 'func', $probe, @$types);
+        $self->ok('add', $handle, $probe);
+    }
+    return $self->ok('enable', $handle);
+}
+
+# What usdt_is_enabled and isenabled_addr say, as "a b".
+sub enabled { my ($self, $probe) = @_; return $self->ok('probe?', $probe) }
+
+sub maps {
+    my ($self) = @_;
+    open my $maps, '<', "/proc/$self->{pid}/maps" or return;
+    chomp(my @lines = <$maps>);
+    return @lines;
+}
+
+# The images that are mapped: { path, address }.
+sub images {
+    my ($self) = @_;
+    my @images;
+    for ($self->maps) {
+        my ($address, $path) = m{^([0-9a-f]+)-\S+ r-xp \S+ \S+ \S+\s+(/\S*/usdt(?:-\d+)?/\S+\.so)$} or next;
+        push @images, { address => hex $address, path => $path };
+    }
+    return @images;
+}
+
+# Mappings that were writable and executable at any time.
+sub writable_code { return @{ $_[0]{wx} } }
+
+# Ends the program; returns its exit status.
+sub quit {
+    my ($self) = @_;
+    return $self->{status} if defined $self->{status};
+    eval { $self->do('quit') };
+    close $self->{to};
+    close $self->{from};
+    waitpid $self->{pid}, 0;
+    return $self->{status} = $?;
+}
+
+sub DESTROY { local ($?, $@, $!); $_[0]->quit }
+
+1;

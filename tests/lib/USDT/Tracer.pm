@@ -1,0 +1,125 @@
+# USDT::Tracer - the tracers of this machine: which there are, and how each is run.
+#
+# Under USDT_TEST_STRICT a tracer that is installed must work: what would be skipped fails.
+package USDT::Tracer;
+use strict;
+use warnings;
+use Carp qw(croak);
+use File::Temp ();
+use POSIX ();
+use Test::More ();
+use Time::HiRes qw(sleep time);
+
+my %programs = (
+    bpftrace => ['bpftrace'],
+    perf     => ['perf'],
+    gdb      => ['gdb'],
+    tplist   => [qw(tplist-bpfcc tplist /usr/sbin/tplist-bpfcc /usr/share/bcc/tools/tplist)],
+    valgrind => ['valgrind'],
+);
+
+sub find {
+    my ($name) = @_;
+    for my $program (@{ $programs{$name} }) {
+        for my $path ($program =~ m{/} ? $program : map { "$_/$program" } split /:/, $ENV{PATH}) {
+            return $path if -x $path;
+        }
+    }
+    return;
+}
+
+sub tracefs {
+    for my $dir ('/sys/kernel/tracing', '/sys/kernel/debug/tracing') {
+        return $dir if -e "$dir/uprobe_events";
+    }
+    return;
+}
+
+# Why this tracer cannot be used, or ''.
+sub missing {
+    my ($name) = @_;
+    return "$name is not installed" if $name ne 'ftrace' && !find($name);
+    return '' if $name eq 'valgrind';
+    return 'only root can trace' if $> != 0;
+    return '' if $name eq 'gdb' || tracefs();
+    return 'no uprobe_events: tracefs is not mounted, or the kernel has no uprobes';
+}
+
+# A subtest, unless it cannot run here; under STRICT only what is not installed is an excuse.
+sub with {
+    my ($what, $name, $code) = @_;
+    subtest_unless(missing($what), $name, $code);
+}
+
+sub subtest_unless {
+    my ($why, $name, $code) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    Test::More::subtest($name => sub {
+        return Test::More::fail("must not be skipped: $why")
+            if $why && $ENV{USDT_TEST_STRICT} && $why !~ /is not installed$/;
+        Test::More::plan(skip_all => $why) if $why;
+        $code->();
+    });
+}
+
+# Waits until a condition holds; true if it did in time.
+sub wait_for {
+    my ($seconds, $condition) = @_;
+    my $end = time + $seconds;
+    until ($condition->()) {
+        return 0 if time > $end;
+        sleep 0.02;
+    }
+    return 1;
+}
+
+# ---- a tracer as a process of its own, with its output in a file ----
+
+sub start {
+    my ($class, @command) = @_;
+    my $file = File::Temp->new;
+    my $pid = fork // croak "fork: $!";
+    if ($pid == 0) {
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>', $file->filename;
+        open STDERR, '>&', \*STDOUT;
+        exec @command or POSIX::_exit(127);
+    }
+    return bless { pid => $pid, file => $file }, $class;
+}
+
+sub output {
+    my ($self) = @_;
+    open my $in, '<', $self->{file}->filename or croak $!;
+    local $/;
+    return <$in> // '';
+}
+
+sub ended {
+    my ($self) = @_;
+    $self->{ended} ||= waitpid($self->{pid}, POSIX::WNOHANG()) != 0;
+    return $self->{ended};
+}
+
+# Waits for what must happen while it runs; false, with its output as a diagnosis, if it does not.
+sub until {
+    my ($self, $condition) = @_;
+    return 1 if wait_for(60, sub { $self->ended || $condition->() }) && !$self->ended;
+    Test::More::diag($self->output);
+    return 0;
+}
+
+# Asks it to stop, and returns all it printed.
+sub stop {
+    my ($self, $signal) = @_;
+    kill $signal // 'INT', $self->{pid} if !$self->ended;
+    if (!wait_for(20, sub { $self->ended })) {
+        kill 'KILL', $self->{pid};
+        wait_for(5, sub { $self->ended });
+    }
+    return $self->output;
+}
+
+sub DESTROY { local ($?, $@, $!); $_[0]->stop('KILL') if !$_[0]->ended }
+
+1;
