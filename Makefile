@@ -76,7 +76,7 @@ $(B)/examples/%.o: examples/%.c $(B)/flags
 
 # The builders for any platform, with every template that this machine's assembler takes; as data, so
 # the property note of another machine is no use in it.
-FOREIGN := $(patsubst %,$(B)/foreign_%.o,$(filter-out $(NATIVE),$(if $(filter arm64,$(ARCH)),arm64,$(TEMPLATES))))
+FOREIGN := $(patsubst %,$(B)/foreign_%.o,$(filter-out $(NATIVE),$(if $(filter x86_64,$(ARCH)),i386) arm64))
 $(B)/foreign_%.o: usdt_tracepoints_%.s $(B)/flags
 	sed '/note.gnu.property/,/^$$/d' $< | $(CC) $(ARCHFLAGS) -c -x assembler -o $@ -
 
@@ -93,7 +93,7 @@ demo: $(B)/demo
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
 test: all $(O)/build/usdt_build
-	@O=$(O) CC='$(CC)' USDT_TEST_STRICT='$(STRICT)' USDT_TEST_CFLAGS='$(CFLAGS)' \
+	@O=$(O) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' USDT_TEST_CFLAGS='$(CFLAGS)' \
 		$(PROVE) -Itests/lib $(PROVE_FLAGS) $(TESTS)
 
 install: $(O)/libusdt.a $(O)/$(SONAME)

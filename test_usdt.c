@@ -28,10 +28,12 @@ static void usage(FILE *to)
           "  provider P NAME MODULE    probe D FUNC NAME [TYPE]...\n"
           "  add P D   remove P D   enable P   disable P   free P   release D\n"
           "  many P COUNT              adds COUNT probes many:m0, many:m1, ... of one int\n"
+          "  nth D P INDEX             D is the provider's probe of this number\n"
           "  fire D [VALUE]...         i:NUMBER, s:STRING, r:LENGTH (a string of x), n: (NULL);\n"
           "                            the reply lists the values as passed, in hexadecimal\n"
           "  probe? D                  what usdt_is_enabled() and isenabled_addr say\n"
           "  keep D                    probe? and fire go on using the usdt_probe_t it has now\n"
+          "  nulls P D                 what every function does with NULL: ok if it is what usdt.h says\n"
           "  fork                      the child takes the commands that follow, until its quit\n"
           "  quit\n",
           to);
@@ -147,6 +149,44 @@ static void fire(usdt_probe_t *at, size_t argc, char **argv)
             free(values[i]);
 }
 
+/* What holds of every function that is given NULL; names the first statement that does not. */
+static void pass_nulls(usdt_provider_t *p, usdt_probedef_t *d)
+{
+    const char *types[] = { "int", NULL };
+#define CHECK(statement)                              \
+    if (!(statement)) {                               \
+        printf("error not true: %s\n", #statement); \
+        return;                                       \
+    }
+    CHECK(usdt_create_provider(NULL, "m") == NULL)
+    CHECK(strcmp(usdt_errstr(NULL), "provider name is NULL") == 0)
+    CHECK(usdt_create_provider("p", NULL) == NULL)
+    CHECK(strcmp(usdt_errstr(NULL), "module name is NULL") == 0)
+    CHECK(usdt_create_probe(NULL, "n", 0, NULL) == NULL)
+    CHECK(strcmp(usdt_errstr(NULL), "function name is NULL") == 0)
+    CHECK(usdt_create_probe("f", NULL, 0, NULL) == NULL)
+    CHECK(strcmp(usdt_errstr(NULL), "probe name is NULL") == 0)
+    CHECK(usdt_create_probe("f", "n", 2, NULL) == NULL)
+    CHECK(strcmp(usdt_errstr(NULL), "probe \"n\": types is NULL, but argc is 2") == 0)
+    CHECK(usdt_create_probe("f", "n", 2, types) == NULL)
+    CHECK(strcmp(usdt_errstr(NULL), "type of argument 1 is NULL") == 0)
+    CHECK(usdt_provider_errno(NULL) == USDT_ERROR_INVALID)
+    CHECK(usdt_provider_add_probe(NULL, d) == -1)
+    CHECK(usdt_provider_add_probe(p, NULL) == -1)
+    CHECK(usdt_provider_errno(p) == USDT_ERROR_INVALID)
+    CHECK(usdt_provider_remove_probe(NULL, d) == -1)
+    CHECK(usdt_provider_remove_probe(p, NULL) == -1)
+    CHECK(usdt_provider_enable(NULL) == -1)
+    CHECK(usdt_provider_disable(NULL) == -1)
+    CHECK((usdt_provider_free(NULL), 1))
+    CHECK((usdt_probe_release(NULL), 1))
+    CHECK((usdt_fire_probe(NULL, 3, NULL), 1))
+    CHECK((usdt_fire_probe(d->probe, 0, NULL), 1))
+    CHECK(usdt_is_enabled(NULL) == 0)
+#undef CHECK
+    puts("ok");
+}
+
 static void become_child(void)
 {
     fflush(stdout);
@@ -193,6 +233,12 @@ static bool command(size_t n, char **f)
         puts("ok");
     } else if (strcmp(name, "many") == 0 && n == 3) {
         reply(provider(f[1]), add_many(provider(f[1]), strtol(f[2], NULL, 10)));
+    } else if (strcmp(name, "nth") == 0 && n == 4) {
+        usdt_probedef_t *at = provider(f[2])->probedefs;
+        for (long i = strtol(f[3], NULL, 10); i > 0 && at != NULL; i--)
+            at = at->next;
+        make(f[1])->def = at;
+        puts(at == NULL ? "error no such probe" : "ok");
     } else if (strcmp(name, "fire") == 0 && n >= 2 && find(f[1]) != NULL) {
         fire(probe(f[1]), n - 2, f + 2);
     } else if (strcmp(name, "probe?") == 0 && n == 2 && find(f[1]) != NULL) {
@@ -201,6 +247,8 @@ static bool command(size_t n, char **f)
     } else if (strcmp(name, "keep") == 0 && n == 2 && find(f[1]) != NULL) {
         find(f[1])->kept = def(f[1])->probe;
         puts("ok");
+    } else if (strcmp(name, "nulls") == 0 && n == 3) {
+        pass_nulls(provider(f[1]), def(f[2]));
     } else if (strcmp(name, "fork") == 0 && n == 1) {
         become_child();
     } else if (strcmp(name, "quit") == 0 && n == 1) {

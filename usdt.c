@@ -188,6 +188,7 @@ usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t ar
         def->pub.types[i] = copy_string(&at, types[i]);
     def->pub.argc = argc;
     def->pub.refcnt = 1;
+    def->probe.argc = (uint32_t)argc;
     usdt_probe_detach(&def->probe);
     return &def->pub;
 }

@@ -94,6 +94,7 @@ typedef struct usdt_probe {
        probe is being published or removed. */
     const volatile uint32_t *site;
     uint32_t pristine;
+    uint32_t argc; /* as declared: so many arguments are passed at least (since 2.0) */
 } usdt_probe_t;
 
 /* The definition of a probe. Members are for reading. */

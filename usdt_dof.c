@@ -6,14 +6,14 @@
  */
 #include "usdt_dof.h"
 
-#include <stdlib.h>
+#include <errno.h>
 
 bool usdt_dof_build(const struct usdt_layout *layout, uint64_t text, uint64_t dof, size_t *next,
                     struct usdt_buf *out)
 {
     struct usdt_dof *doc = usdt_dof_begin(layout, text, dof);
     if (doc == NULL)
-        return false;
+        return false; /* calloc has set ENOMEM */
 
     size_t slot = *next, probes = 0;
     for (; slot < layout->count; slot++) {
@@ -27,7 +27,8 @@ bool usdt_dof_build(const struct usdt_layout *layout, uint64_t text, uint64_t do
         }
         probes++;
     }
-    bool done = probes > 0 && usdt_dof_file_write(doc, out);
+    errno = probes == 0 ? E2BIG : doc->too_far ? ERANGE : ENOMEM;
+    bool done = probes > 0 && !doc->too_far && usdt_dof_file_write(doc, out);
     usdt_dof_end(doc);
     *next = slot;
     return done;

@@ -25,6 +25,7 @@ struct usdt_dof {
     const struct usdt_layout *layout;
     uint64_t text, dof;
     struct usdt_buf section[USDT_DOF_SECTIONS];
+    bool too_far; /* a site is out of reach of a 32-bit offset */
     /* Strings lately put into the table, by hash, so that equal ones share a place. */
     struct {
         uint32_t offset, len;

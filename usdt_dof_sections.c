@@ -80,6 +80,15 @@ struct usdt_dof *usdt_dof_begin(const struct usdt_layout *layout, uint64_t text,
     return doc;
 }
 
+/* Where a site is, as the kernel will look for it: from the probe's address, or from the document. */
+static void put_offset(struct usdt_dof *doc, struct usdt_buf *offsets, uint64_t addr, uint64_t site, int bias)
+{
+    uint64_t base = doc->layout->platform->base_is_dof ? doc->dof : addr;
+    int64_t offset = (int64_t)(site - base) + bias;
+    doc->too_far |= offset < INT32_MIN || offset > INT32_MAX;
+    usdt_buf_put32(offsets, (uint32_t)offset);
+}
+
 void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
 {
     const struct usdt_platform *platform = doc->layout->platform;
@@ -103,10 +112,8 @@ void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
         .isenabled_index = (uint32_t)(isenabled_offsets->len / 4),
         .isenabled_offsets = 1,
     };
-    uint64_t base = platform->base_is_dof ? doc->dof : probe.addr;
-    usdt_buf_put32(offsets, (uint32_t)(at + stub->site - base) + (uint32_t)platform->probe_bias);
-    usdt_buf_put32(isenabled_offsets,
-                   (uint32_t)(at + stub->isenabled_site - base) + (uint32_t)platform->isenabled_bias);
+    put_offset(doc, offsets, probe.addr, at + stub->site, platform->probe_bias);
+    put_offset(doc, isenabled_offsets, probe.addr, at + stub->isenabled_site, platform->isenabled_bias);
     usdt_buf_put(&doc->section[USDT_DOF_PROBES], &probe, sizeof probe);
 }
 

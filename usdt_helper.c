@@ -96,11 +96,10 @@ static bool submit_part(struct usdt_helper **list, const struct usdt_layout *lay
     void *map = NULL;
     bool done = false;
 
-    if (helper == NULL || !usdt_dof_build(layout, text, 0, next, &document))
-        errno = ENOMEM;
-    else if (submitted >= layout->platform->helpers_max)
+    bool built = helper != NULL && usdt_dof_build(layout, text, 0, next, &document);
+    if (built && submitted >= layout->platform->helpers_max) {
         errno = EAGAIN;
-    else if ((map = map_document(&document)) != NULL) {
+    } else if (built && (map = map_document(&document)) != NULL) {
         helper->platform = layout->platform;
         helper->size = document.len;
         helper->record.dof = (uintptr_t)map;

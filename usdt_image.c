@@ -262,4 +262,6 @@ void usdt_images_exit(void)
     char ignored[USDT_WHY_MAX];
     while (published != NULL)
         usdt_image_withdraw(published, ignored);
+    for (struct usdt_image *image; (image = spare) != NULL; free(image))
+        spare = image->next; /* the ranges stay: a thread may be in one */
 }

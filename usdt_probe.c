@@ -47,8 +47,9 @@ void usdt_probe_detach(usdt_probe_t *probe)
 }
 
 /*
- * The stub takes its arguments where the C calling convention puts them, and ignores those it was
- * not told of; so a call with more than the probe declares is safe, and three widths are enough.
+ * The stub has its arguments where the C calling convention puts them, and touches none; so a call with
+ * more than the probe declares is safe, and three widths are enough. With fewer a tracer would
+ * read what happens to be there.
  */
 typedef void *arg;
 typedef void (*stub6)(arg, arg, arg, arg, arg, arg);
@@ -69,7 +70,8 @@ void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv)
     arg a[USDT_ARG_MAX];
     if (argc > USDT_ARG_MAX)
         argc = USDT_ARG_MAX;
-    size_t width = argc <= 6 ? 6 : argc <= 12 ? 12 : USDT_ARG_MAX;
+    size_t most = argc > probe->argc ? argc : probe->argc;
+    size_t width = most <= 6 ? 6 : most <= 12 ? 12 : USDT_ARG_MAX;
     for (size_t i = 0; i < width; i++)
         a[i] = i < argc ? argv[i] : NULL;
     if (width == 6)

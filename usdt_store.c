@@ -16,6 +16,7 @@
  */
 #if defined(__linux__)
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64 /* inode numbers may have 64 bits in a 32-bit program too */
 #include "usdt_internal.h"
 
 #include <dirent.h>
@@ -147,6 +148,32 @@ static int create_file(int dir, const char *name, const unsigned char *bytes, si
     return fd;
 }
 
+/* Whether the file holds these bytes. Read, not mapped: in a mapping the breakpoints of whoever traces
+   the file already would be seen. */
+static bool has_content(int fd, const unsigned char *bytes, size_t len)
+{
+    unsigned char part[16384];
+    for (size_t at = 0; at < len;) {
+        ssize_t n = pread(fd, part, sizeof part, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0 || (size_t)n > len - at || memcmp(part, bytes + at, (size_t)n) != 0)
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+static bool may_execute(int fd)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *map = mmap(NULL, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED)
+        return false;
+    munmap(map, page);
+    return true;
+}
+
 /* NULL if a file may be used as the image: ours alone, regular, of these bytes, executable. */
 static const char *refuse_file(int fd, const unsigned char *bytes, size_t len)
 {
@@ -157,14 +184,11 @@ static const char *refuse_file(int fd, const unsigned char *bytes, size_t len)
         return "is not a regular file";
     if (st.st_uid != geteuid() || (st.st_mode & 022) != 0)
         return "belongs to, or may be written by, another user";
-    if ((uint64_t)st.st_size != len)
+    if ((uint64_t)st.st_size != len || !has_content(fd, bytes, len))
         return "has other content";
-    void *map = mmap(NULL, len, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED)
+    if (!may_execute(fd))
         return errno == EPERM ? "is on a file system mounted noexec" : strerror(errno);
-    bool same = memcmp(map, bytes, len) == 0;
-    munmap(map, len);
-    return same ? NULL : "has other content";
+    return NULL;
 }
 
 /* Opens the file, making it if need be, and locks it; -1 and a reason if it cannot be had. */
@@ -255,13 +279,11 @@ static bool store_in_memfd(struct usdt_stored *stored, const unsigned char *byte
         add_reason(why, "memfd", strerror(errno));
         return false;
     }
-    void *map = mmap(NULL, len, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) {
+    if (!may_execute(fd)) {
         add_reason(why, "memfd", strerror(errno));
         close(fd);
         return false;
     }
-    munmap(map, len);
     stored->fd = fd;
     return true;
 }

@@ -122,23 +122,24 @@ static bool next_token(const char **at, const char **token, size_t *len)
     return true;
 }
 
-/* Names that stand for one size and sign. 0 is the size of a word. */
+/* Names that stand for one size and sign. 0 is the size of a word. wchar_t has the sign of char: so
+   say the ABI supplements (AAPCS64 on Linux: neither; Apple's, and all of x86: both). */
+enum sign { NO, YES, AS_CHAR };
 static const struct named {
     const char *name;
-    signed char size;
-    bool is_signed;
+    unsigned char size, is_signed;
 } named[] = {
-    { "int8_t", 1, true },    { "uint8_t", 1, false },   { "int16_t", 2, true },
-    { "uint16_t", 2, false }, { "int32_t", 4, true },    { "uint32_t", 4, false },
-    { "int64_t", 8, true },   { "uint64_t", 8, false },  { "bool", 1, false },
-    { "_Bool", 1, false },    { "size_t", 0, false },    { "ssize_t", 0, true },
-    { "ptrdiff_t", 0, true }, { "intptr_t", 0, true },   { "uintptr_t", 0, false },
-    { "float", 4, false },    { "double", 8, false },    { "pid_t", 4, true },
-    { "uid_t", 4, false },    { "gid_t", 4, false },     { "time_t", 0, true },
-    { "off_t", 0, true },     { "intmax_t", 8, true },   { "uintmax_t", 8, false },
-    { "u8", 1, false },       { "u16", 2, false },       { "u32", 4, false },
-    { "u64", 8, false },      { "s8", 1, true },         { "s16", 2, true },
-    { "s32", 4, true },       { "s64", 8, true },        { "wchar_t", 4, true },
+    { "int8_t", 1, YES },    { "uint8_t", 1, NO },   { "int16_t", 2, YES },
+    { "uint16_t", 2, NO }, { "int32_t", 4, YES },    { "uint32_t", 4, NO },
+    { "int64_t", 8, YES },   { "uint64_t", 8, NO },  { "bool", 1, NO },
+    { "_Bool", 1, NO },    { "size_t", 0, NO },    { "ssize_t", 0, YES },
+    { "ptrdiff_t", 0, YES }, { "intptr_t", 0, YES },   { "uintptr_t", 0, NO },
+    { "float", 4, NO },    { "double", 8, NO },    { "pid_t", 4, YES },
+    { "uid_t", 4, NO },    { "gid_t", 4, NO },     { "time_t", 0, YES },
+    { "off_t", 0, YES },     { "intmax_t", 8, YES },   { "uintmax_t", 8, NO },
+    { "u8", 1, NO },       { "u16", 2, NO },       { "u32", 4, NO },
+    { "u64", 8, NO },      { "s8", 1, YES },         { "s16", 2, YES },
+    { "s32", 4, YES },       { "s64", 8, YES },        { "wchar_t", 4, AS_CHAR },
 };
 
 int usdt_type_size(const struct usdt_platform *platform, const char *type)
@@ -184,7 +185,7 @@ int usdt_type_size(const struct usdt_platform *platform, const char *type)
     bool sign = !is_unsigned;
     if (found != NULL) {
         size = found->size == 0 ? word : found->size;
-        sign = found->is_signed;
+        sign = found->is_signed == YES || (found->is_signed == AS_CHAR && platform->char_signed);
         if (longs > 0) /* long double: its address or its first word, as the caller likes */
             size = word, sign = false;
     } else if (is_enum) {

@@ -103,6 +103,14 @@ subtest 'references' => sub {
     $p->ok(qw(release d));
 };
 
+subtest 'NULL in place of anything' => sub {
+    $p->provide('nulls', 'nulls', 'mod', n => []);
+    is($p->do(qw(nulls nulls n)), 'ok', 'does what usdt.h says');
+    is($p->do(qw(enable nulls)), 'ok provider is already enabled', 'and harms nothing');
+    $p->ok(qw(free nulls));
+    $p->ok(qw(release n));
+};
+
 subtest 'addresses are used again' => sub {
     my %seen;
     for (1 .. 20) {

@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "usdt_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +75,7 @@ static void write_documents(const struct usdt_layout *layout, uint64_t text, uin
         struct usdt_buf out = { 0 };
         size_t first = next;
         if (!usdt_dof_build(layout, text, dof, &next, &out))
-            die("usdt_dof_build failed");
+            die(strerror(errno));
         write_file(prefix, part, out.data, out.len);
         printf("%s.%d first=%zu next=%zu max=%u stub=%u\n", prefix, part, first, next,
                layout->platform->dof_max, layout->platform->stub->size);

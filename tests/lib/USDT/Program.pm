@@ -12,7 +12,15 @@ no warnings 'portable'; # addresses have 64 bits
 my $out = $ENV{O} // '.';
 my %built;
 
-sub native_bits { return qx{getconf LONG_BIT} + 0 }
+# The width of the programs that `make` built.
+sub native_bits {
+    open my $file, '<:raw', "$out/test_usdt" or croak "$out/test_usdt: $!";
+    read $file, my $ident, 5;
+    return substr($ident, 4) eq "\2" ? 64 : 32;
+}
+
+# The widths of programs to test.
+sub widths { return native_bits() == 64 ? (64, 32) : 32 }
 
 # The path of test_usdt for programs of so many bits, or undef and why there is none.
 sub path {

@@ -88,6 +88,22 @@ sub start {
     return bless { pid => $pid, file => $file }, $class;
 }
 
+# bpftrace on a process, attached: it places its probes some time before it records what they say.
+sub bpftrace {
+    my ($class, $pid, $script) = @_;
+    my $self = $class->start('bpftrace', '-p', $pid, '-e',
+        $script . ' interval:ms:50 { if (!@on) { printf("attached\n"); @on = 1; } } END { clear(@on); }');
+    Test::More::ok($self->until(sub { $self->output =~ /^attached$/m }), 'bpftrace attaches');
+    return $self;
+}
+
+# Waits for a line of the output; returns the lines that match, when it has stopped.
+sub lines {
+    my ($self, $pattern, $count) = @_;
+    wait_for(10, sub { (() = $self->output =~ /^$pattern$/mg) >= $count });
+    return grep { /^$pattern$/ } split /\n/, $self->stop;
+}
+
 sub output {
     my ($self) = @_;
     open my $in, '<', $self->{file}->filename or croak $!;
