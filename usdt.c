@@ -94,7 +94,7 @@ static const char *const formats[] = {
     [USDT_ERROR_LOADDOF] = "failed to load DOF: %s",
     [USDT_ERROR_ALREADYENABLED] = "provider is already enabled",
     [USDT_ERROR_UNLOADDOF] = "failed to unload DOF: %s",
-    [USDT_ERROR_DUP_PROBE] = "probe %s:%s:%s:%s already exists",
+    [USDT_ERROR_DUP_PROBE] = "probe named %s:%s:%s:%s already exists",
     [USDT_ERROR_REMOVE_PROBE] = "failed to remove probe %s:%s:%s:%s",
     [USDT_ERROR_INVALID] = "%s",
     [USDT_ERROR_PUBLISH] = "%s",
@@ -444,11 +444,16 @@ static int enable(struct provider *provider)
 
     char notice[USDT_WHY_MAX] = "", why[USDT_WHY_MAX] = "", ignored[USDT_WHY_MAX];
     usdt_probedef_t *pub;
+    const struct usdt_image *last = NULL; /* probes of one image mostly follow each other */
     for (pub = provider->pub.probedefs; pub != NULL; pub = pub->next) {
         struct usdt_image *image = def_of(pub)->image;
-        if (image->is_published)
+        if (image == last)
             continue;
-        if (!publish(provider, image, why))
+        last = image;
+        why[0] = '\0';
+        if (image->is_published)
+            usdt_image_submit(image, provider->pub.name, provider->pub.module, why);
+        else if (!publish(provider, image, why))
             break;
         if (why[0] != '\0')
             memcpy(notice, why, sizeof notice);
@@ -468,7 +473,7 @@ static int enable(struct provider *provider)
         def->image->is_new = false;
         if (pub->probe != NULL)
             continue;
-        usdt_probe_place(&def->probe, platform->stub, def->image->address + pub->slot * platform->stub->size);
+        usdt_probe_place(&def->probe, platform->stub, def->image->stubs + pub->slot * platform->stub->size);
         set_probe(def, &def->probe);
         changed = true;
     }

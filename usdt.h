@@ -171,6 +171,9 @@ USDT_API int usdt_provider_remove_probe(usdt_provider_t *provider, usdt_probedef
 /*
  * Publishes every probe that is not published yet, and sets `probe` in each definition.
  *
+ * Where DTrace's helper came up only after the probes were published (on Linux, its daemon dtprobed),
+ * the next call tells it of them; until then dtrace finds them by `-p PID` and `$target` only.
+ *
  * 0 on success, also when there was nothing to do (the message then is "provider is already
  * enabled") and when only some tracers can see the probes (USDT_ERROR_DEGRADED, and why).
  * -1 and nothing changed: no probes (USDT_ERROR_NOPROBES), no memory, or no way to hand them to a
@@ -215,8 +218,8 @@ USDT_API usdt_error_t usdt_provider_errno(usdt_provider_t *provider);
 USDT_API const char *usdt_version(void);
 
 /*
- * 1 while a tracer watches the probe, else 0. One load and one compare: every tracer works by
- * overwriting the instruction at the probe's site, so the site is its own flag. 0 for NULL.
+ * 1 while a tracer watches the probe, else 0. Every tracer works by overwriting the instruction at the
+ * probe's site, so the site is its own flag: what this costs is to compare four bytes. 0 for NULL.
  */
 #ifdef USDT_EXPORT_INLINE_
 USDT_API int usdt_is_enabled(usdt_probe_t *probe);

@@ -5,13 +5,14 @@
  * Owns the file's layout and the note format (SystemTap's "stapsdt" version 3).
  *
  *     0         ELF header, program headers, build-id note
- *     page      .text            stubs, to the end of a page: the only part that is mapped
- *               .stapsdt.base    one byte, its address is in every note
+ *     64 x n    .text            stubs, to the end of a page: so far the file is mapped
+ *     page      .stapsdt.base    one byte, its address is in every note
  *               .note.stapsdt
  *               .shstrtab, section headers
  *
  * Addresses equal file offsets throughout: consumers derive one from the other in different ways,
- * and so all agree.
+ * and so all agree. For the same reason the mapping begins with the file: DTrace for Linux takes the
+ * start of a file's first mapping for the file's.
  */
 #include "usdt_internal.h"
 
@@ -25,7 +26,7 @@ enum { EM_386 = 3, EM_X86_64 = 62 };
 enum { ET_DYN = 3, PT_LOAD = 1, PT_NOTE = 4, PF_X = 1, PF_R = 4 };
 enum { SHT_PROGBITS = 1, SHT_STRTAB = 3, SHT_NOTE = 7, SHF_ALLOC = 2, SHF_EXECINSTR = 4 };
 enum { NT_STAPSDT = 3, NT_GNU_BUILD_ID = 3 };
-enum { SEGMENTS = 4, SECTIONS = 6 };
+enum { SEGMENTS = 2, SECTIONS = 6 };
 
 /* Sections, by their place in the names. */
 static const char names[] = "\0.note.gnu.build-id\0.text\0.stapsdt.base\0.note.stapsdt\0.shstrtab";
@@ -39,15 +40,33 @@ static void put_word(struct usdt_buf *out, const struct usdt_platform *platform,
         usdt_buf_put32(out, (uint32_t)value);
 }
 
-size_t usdt_layout_text(const struct usdt_layout *layout)
+static size_t segment_size(const struct usdt_platform *platform)
 {
-    size_t size = layout->count * layout->platform->stub->size;
-    return (size + layout->page - 1) & ~(layout->page - 1);
+    return platform->word == 8 ? 56 : 32;
 }
 
-size_t usdt_elf_text_offset(const struct usdt_layout *layout)
+static size_t header_size(const struct usdt_platform *platform)
 {
-    return layout->page;
+    return platform->word == 8 ? 64 : 52;
+}
+
+/* Where the build-id note is, and how long. */
+static size_t id_offset(const struct usdt_platform *platform)
+{
+    return header_size(platform) + SEGMENTS * segment_size(platform);
+}
+enum { ID_SIZE = 16 + USDT_BUILD_ID };
+
+size_t usdt_layout_stubs(const struct usdt_layout *layout)
+{
+    size_t slot = layout->platform->stub->size;
+    return (id_offset(layout->platform) + ID_SIZE + slot - 1) / slot * slot;
+}
+
+size_t usdt_layout_mapped(const struct usdt_layout *layout)
+{
+    size_t size = usdt_layout_stubs(layout) + layout->count * layout->platform->stub->size;
+    return (size + layout->page - 1) & ~(layout->page - 1);
 }
 
 /* Where argument i is at the site, as an operand of the note: the register in the width named, or
@@ -86,7 +105,7 @@ static void put_probe_note(struct usdt_buf *out, const struct usdt_layout *layou
 {
     const struct usdt_platform *platform = layout->platform;
     const usdt_probedef_t *def = layout->defs[slot];
-    uint64_t site = usdt_elf_text_offset(layout) + slot * platform->stub->size +
+    uint64_t site = usdt_layout_stubs(layout) + slot * platform->stub->size +
                     platform->stub->site + (layout->direct_call ? 1 : 0);
 
     char args[NOTE_ARGS_MAX * 32] = "";
@@ -117,11 +136,11 @@ static void put_elf_header(struct usdt_buf *out, const struct usdt_platform *pla
     usdt_buf_put16(out, platform->elf_machine);
     usdt_buf_put32(out, 1);
     put_word(out, platform, 0); /* no entry point */
-    put_word(out, platform, wide ? 64 : 52);
+    put_word(out, platform, header_size(platform));
     put_word(out, platform, sections);
     usdt_buf_put32(out, 0);
-    usdt_buf_put16(out, wide ? 64 : 52);
-    usdt_buf_put16(out, wide ? 56 : 32);
+    usdt_buf_put16(out, (uint32_t)header_size(platform));
+    usdt_buf_put16(out, (uint32_t)segment_size(platform));
     usdt_buf_put16(out, SEGMENTS);
     usdt_buf_put16(out, wide ? 64 : 40);
     usdt_buf_put16(out, SECTIONS);
@@ -191,8 +210,8 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
                     unsigned char build_id[USDT_BUILD_ID])
 {
     const struct usdt_platform *platform = layout->platform;
-    size_t text = usdt_elf_text_offset(layout), text_size = usdt_layout_text(layout);
-    size_t base = text + text_size, notes = base + 4;
+    size_t text = usdt_layout_stubs(layout), base = usdt_layout_mapped(layout), notes = base + 4;
+    size_t id = id_offset(platform);
 
     /* The notes' size is known only when they are written. */
     struct usdt_buf body = { 0 };
@@ -203,21 +222,14 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     size_t section_offset = (name_offset + sizeof names + 7) & ~(size_t)7;
 
     put_elf_header(out, platform, section_offset);
-    size_t segment_size = platform->word == 8 ? 56 : 32;
-    size_t id = out->len + SEGMENTS * segment_size, id_size = 16 + USDT_BUILD_ID;
-    put_segment(out, platform, PT_LOAD, PF_R, 0, id + id_size, layout->page);
-    put_segment(out, platform, PT_LOAD, PF_R | PF_X, text, text_size, layout->page);
-    put_segment(out, platform, PT_LOAD, PF_R, base, 1, layout->page);
-    put_segment(out, platform, PT_NOTE, PF_R, id, id_size, 4);
+    put_segment(out, platform, PT_LOAD, PF_R | PF_X, 0, base + 1, layout->page);
+    put_segment(out, platform, PT_NOTE, PF_R, id, ID_SIZE, 4);
     put_note_header(out, "GNU", USDT_BUILD_ID, NT_GNU_BUILD_ID);
     size_t id_at = out->len;
-    usdt_buf_grow(out, USDT_BUILD_ID);
-    usdt_buf_align(out, layout->page);
-
-    void *stubs = usdt_buf_grow(out, text_size);
+    usdt_buf_grow(out, text - id_at);
+    void *stubs = usdt_buf_grow(out, base - text);
     if (stubs != NULL)
-        usdt_stubs_write(platform->stub, stubs, text_size / platform->stub->size);
-    usdt_buf_align(out, 4);
+        usdt_stubs_write(platform->stub, stubs, (base - text) / platform->stub->size);
     usdt_buf_put32(out, 0); /* .stapsdt.base */
     if (!body.failed)
         usdt_buf_put(out, body.data, body.len);
@@ -225,9 +237,9 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     usdt_buf_align(out, 8);
 
     put_section(out, platform, 0, 0, 0, 0, 0, 0);
-    put_section(out, platform, NAME_BUILD_ID, SHT_NOTE, SHF_ALLOC, id, id_size, 4);
-    put_section(out, platform, NAME_TEXT, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, text, text_size,
-                layout->page);
+    put_section(out, platform, NAME_BUILD_ID, SHT_NOTE, SHF_ALLOC, id, ID_SIZE, 4);
+    put_section(out, platform, NAME_TEXT, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, text, base - text,
+                platform->stub->size);
     put_section(out, platform, NAME_BASE, SHT_PROGBITS, SHF_ALLOC, base, 1, 1);
     put_section(out, platform, NAME_NOTES, SHT_NOTE, 0, notes, body.len, 4);
     put_section(out, platform, NAME_NAMES, SHT_STRTAB, 0, name_offset, sizeof names, 1);

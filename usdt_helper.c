@@ -97,7 +97,8 @@ static bool submit_part(struct usdt_helper **list, const struct usdt_layout *lay
     bool done = false;
 
     bool built = helper != NULL && usdt_dof_build(layout, text, 0, next, &document);
-    if (built && submitted >= layout->platform->helpers_max) {
+    unsigned most = layout->platform->helpers_max;
+    if (built && most > 0 && submitted >= most) {
         errno = EAGAIN;
     } else if (built && (map = map_document(&document)) != NULL) {
         helper->platform = layout->platform;

@@ -53,32 +53,34 @@ static bool has_direct_call(const struct usdt_platform *platform)
 static bool reserve(struct usdt_image *image)
 {
     void *at = mmap(NULL, image->reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    image->address = (uintptr_t)at;
+    image->base = (uintptr_t)at;
     return at != MAP_FAILED;
 }
 
-static bool map_stored(struct usdt_image *image, size_t offset)
+static bool map_stored(struct usdt_image *image)
 {
-    return mmap((void *)image->address, image->text, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED,
-                image->stored.fd, (off_t)offset) != MAP_FAILED;
+    return mmap((void *)image->base, image->mapped, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED,
+                image->stored.fd, 0) != MAP_FAILED;
 }
 
 /* Replaces the image by an inert copy of its stubs. Where anonymous memory may not become
    executable (SELinux's execmem), the copy is a memfd. */
 static bool map_inert(struct usdt_image *image)
 {
-    void *at = (void *)image->address;
-    void *copy = mmap(NULL, image->text, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *at = (void *)image->base;
+    void *copy = mmap(NULL, image->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (copy == MAP_FAILED)
         return false;
-    usdt_stubs_write(image->platform->stub, copy, image->text / image->platform->stub->size);
-    if (mprotect(copy, image->text, PROT_READ | PROT_EXEC) == 0 &&
-        mremap(copy, image->text, image->text, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED)
+    size_t front = image->stubs - image->base;
+    usdt_stubs_write(image->platform->stub, (char *)copy + front,
+                     (image->mapped - front) / image->platform->stub->size);
+    if (mprotect(copy, image->mapped, PROT_READ | PROT_EXEC) == 0 &&
+        mremap(copy, image->mapped, image->mapped, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED)
         return true;
 
-    int fd = usdt_memfd("usdt-inert", copy, image->text);
-    munmap(copy, image->text);
-    bool done = fd >= 0 && mmap(at, image->text, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd,
+    int fd = usdt_memfd("usdt-inert", copy, image->mapped);
+    munmap(copy, image->mapped);
+    bool done = fd >= 0 && mmap(at, image->mapped, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd,
                                 0) != MAP_FAILED;
     if (fd >= 0)
         close(fd);
@@ -113,13 +115,13 @@ static bool has_direct_call(const struct usdt_platform *platform)
 
 static bool reserve(struct usdt_image *image)
 {
-    image->address = 0;
+    image->base = 0;
     return true;
 }
 
-static bool map_stored(struct usdt_image *image, size_t offset)
+static bool map_stored(struct usdt_image *image)
 {
-    (void)image, (void)offset;
+    (void)image;
     return false;
 }
 
@@ -164,8 +166,8 @@ static void unlink_from(struct usdt_image **list, const struct usdt_image *image
 struct usdt_image *usdt_image_create(const struct usdt_platform *platform, size_t slots)
 {
     struct usdt_layout layout = { .platform = platform, .count = slots, .page = page_size() };
-    size_t text = usdt_layout_text(&layout), reserved = layout.page;
-    while (reserved < text)
+    size_t mapped = usdt_layout_mapped(&layout), reserved = layout.page;
+    while (reserved < mapped)
         reserved *= 2; /* few sizes, so that spare ranges fit */
 
     usdt_probedef_t **defs = calloc(slots, sizeof(usdt_probedef_t *));
@@ -189,15 +191,16 @@ struct usdt_image *usdt_image_create(const struct usdt_platform *platform, size_
     image->platform = platform;
     image->slots = slots;
     image->defs = defs;
-    image->text = text;
+    image->mapped = mapped;
+    image->stubs = image->base + usdt_layout_stubs(&layout);
     image->stored.fd = -1;
     return image;
 }
 
-bool usdt_image_publish(struct usdt_image *image, const char *provider, const char *module,
-                        char why[USDT_WHY_MAX])
+static struct usdt_layout layout_of(const struct usdt_image *image, const char *provider,
+                                    const char *module)
 {
-    struct usdt_layout layout = {
+    return (struct usdt_layout){
         .platform = image->platform,
         .provider = provider,
         .module = module,
@@ -206,13 +209,30 @@ bool usdt_image_publish(struct usdt_image *image, const char *provider, const ch
         .page = page_size(),
         .direct_call = has_direct_call(image->platform),
     };
+}
+
+void usdt_image_submit(struct usdt_image *image, const char *provider, const char *module,
+                       char why[USDT_WHY_MAX])
+{
+    struct usdt_layout layout = layout_of(image, provider, module);
+    char reason[USDT_WHY_MAX];
+    if (image->helpers == NULL &&
+        usdt_helper_submit(&image->helpers, &layout, image->stubs, reason) == USDT_HELPER_FAILED)
+        snprintf(why, USDT_WHY_MAX, "failed to load DOF: %.400s (tracers other than DTrace see the probes)",
+                 reason);
+}
+
+bool usdt_image_publish(struct usdt_image *image, const char *provider, const char *module,
+                        char why[USDT_WHY_MAX])
+{
+    struct usdt_layout layout = layout_of(image, provider, module);
     char reason[USDT_WHY_MAX] = "";
     why[0] = '\0';
     if (!store(image, &layout, reason)) {
         snprintf(why, USDT_WHY_MAX, "cannot publish probes: %.480s", reason);
         return false;
     }
-    if (!map_stored(image, usdt_elf_text_offset(&layout))) {
+    if (!map_stored(image)) {
         snprintf(why, USDT_WHY_MAX, "cannot publish probes: %s", strerror(errno));
         usdt_store_drop(&image->stored);
         return false;
@@ -221,10 +241,7 @@ bool usdt_image_publish(struct usdt_image *image, const char *provider, const ch
     if (reason[0] != '\0')
         snprintf(why, USDT_WHY_MAX, "bpftrace 0.25 and newer and perf do not see the probes, which are in a "
                                     "memfd (%.400s)", reason);
-
-    if (usdt_helper_submit(&image->helpers, &layout, image->address, reason) == USDT_HELPER_FAILED)
-        snprintf(why, USDT_WHY_MAX, "failed to load DOF: %.400s (tracers other than DTrace see the probes)",
-                 reason);
+    usdt_image_submit(image, provider, module, why);
     image->is_published = true;
     link_to(&published, image);
     return true;

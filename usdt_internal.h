@@ -59,7 +59,7 @@ struct usdt_platform {
     bool base_is_dof; /* offsets count from the document, not from dofpr_addr (XNU) */
     int8_t probe_bias, isenabled_bias;
     uint32_t dof_max;                 /* largest document the kernel takes, bytes */
-    unsigned helpers_max;             /* documents a process may have submitted at a time */
+    unsigned helpers_max;             /* documents a process may have submitted at a time; 0: any */
     const char *device[2];            /* helper device, and where else to look */
     unsigned long add, remove;        /* its ioctls */
     unsigned record;                  /* size of its dof_helper_t */
@@ -79,8 +79,9 @@ struct usdt_layout {
     bool direct_call;    /* notes name the 10-byte nop, which the kernel makes a direct call */
 };
 
-/* Bytes of stubs for so many probes: whole pages. */
-size_t usdt_layout_text(const struct usdt_layout *);
+/* What is mapped of an image: whole pages, the first stub so many bytes behind their start. */
+size_t usdt_layout_mapped(const struct usdt_layout *);
+size_t usdt_layout_stubs(const struct usdt_layout *);
 
 /* usdt_types.c. Checks write what is wrong to why[] and return false. */
 enum { USDT_WHY_MAX = 512 };
@@ -108,7 +109,6 @@ bool usdt_dof_build(const struct usdt_layout *, uint64_t text, uint64_t dof, siz
 enum { USDT_BUILD_ID = 20 };
 bool usdt_elf_build(const struct usdt_layout *, struct usdt_buf *out,
                     unsigned char build_id[USDT_BUILD_ID]);
-size_t usdt_elf_text_offset(const struct usdt_layout *);
 
 /* usdt_store.c: where the bytes of an image live. */
 struct usdt_stored {
@@ -147,8 +147,9 @@ void usdt_helper_forked(struct usdt_helper *list);
 struct usdt_image {
     struct usdt_image *next; /* in one of usdt_image.c's lists */
     const struct usdt_platform *platform;
-    uintptr_t address;      /* of slot 0 */
-    size_t text, reserved;  /* bytes of stubs, and of addresses set aside */
+    uintptr_t base;          /* where it is mapped */
+    size_t mapped, reserved; /* bytes mapped, and of addresses set aside */
+    uintptr_t stubs;         /* address of slot 0 */
     size_t slots;
     usdt_probedef_t **defs; /* by slot; NULL: nobody's */
     bool is_published;
@@ -164,6 +165,10 @@ struct usdt_image *usdt_image_create(const struct usdt_platform *, size_t slots)
 /* Publishes all probes that have a slot. On success why[] is "" or names who will not see them. */
 bool usdt_image_publish(struct usdt_image *, const char *provider, const char *module,
                         char why[USDT_WHY_MAX]);
+/* Tells DTrace of an image, unless it has been told: its daemon may have come later than the image.
+   What goes wrong is no more than a notice in why[]. */
+void usdt_image_submit(struct usdt_image *, const char *provider, const char *module,
+                       char why[USDT_WHY_MAX]);
 /* The stubs become inert in one step, the tracers are told. False: a helper refused, see why[]. */
 bool usdt_image_withdraw(struct usdt_image *, char why[USDT_WHY_MAX]);
 /* No probe has a slot in it any more, and it is not published. */

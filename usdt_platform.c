@@ -47,10 +47,10 @@ enum { EM_386 = 3, EM_X86_64 = 62, EM_AARCH64 = 183 };
 #define KiB 1024u
 #define MiB (1024u * KiB)
 
-/* DOF: version 3 counts is-enabled offsets on Linux, and is the only one XNU takes. Helpers: Linux
-   has no limit of its own; the others drop what is above dtrace_helper_providers_max unsaid. */
+/* DOF: version 3 counts is-enabled offsets on Linux, and is the only one XNU takes. Helpers: above
+   dtrace_helper_providers_max a kernel drops a process's documents without a word; dtprobed has no limit. */
 #define LINUX_DOF                                                                          \
-    .dof_version = 3, .dof_max = 256 * MiB, .helpers_max = 1024,                           \
+    .dof_version = 3, .dof_max = 256 * MiB,                                                \
     .device = { "/dev/dtrace/helper" }, .add = 0x4050d803, .remove = 0x4004d802, .record = 80
 #define MACOS_DOF                                                                          \
     .dof_version = 3, .dof_max = 512 * KiB, .helpers_max = 64, .base_is_dof = true,        \

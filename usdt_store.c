@@ -255,10 +255,11 @@ static bool store_in(struct usdt_stored *stored, const char *parent, const char 
     int dir = open_private_dir(parent, dir_name, dir_path, why);
     if (dir < 0)
         return false;
+    stored->fd = open_file(dir, name, path, bytes, len, why);
+    /* Afterwards: a tracer may wait for this program at a file that an earlier one left. */
     if (!swept)
         sweep(dir);
     swept = true;
-    stored->fd = open_file(dir, name, path, bytes, len, why);
     close(dir);
     if (stored->fd < 0)
         return false;

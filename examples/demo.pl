@@ -16,7 +16,9 @@ use USDT::Tracer;
 my $program = shift // die "usage: demo.pl PROGRAM\n";
 $| = 1;
 
-my $pid = open my $demo, '-|', $program, 20 or die "$program: $!\n";
+my $why = USDT::Tracer::missing('ftrace');
+# Five requests a second; longer where somebody must attach by hand.
+my $pid = open my $demo, '-|', $program, $why ? 45 : 20 or die "$program: $!\n";
 my $first = readline $demo // exit 1; # it has said why
 my ($image) = map { m{^\S+ r-xp .*\s(/\S+/shop-[0-9a-f]{40}\.so)$} ? $1 : () } do {
     open my $maps, '<', "/proc/$pid/maps" or die "/proc/$pid/maps: $!\n";
@@ -26,7 +28,6 @@ print "A program (process $pid) has made two probes at run time:\n",
     "    shop:start (int, char *)    shop:done (int, int)\n";
 print $image ? "They are in $image.\n\n" : "No directory could hold their image: they are in a memfd.\n\n";
 
-my $why = USDT::Tracer::missing('ftrace');
 my $ftrace;
 if ($why) {
     print "They cannot be shown here: $why.\n",

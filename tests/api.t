@@ -22,9 +22,9 @@ subtest 'a provider without probes' => sub {
 subtest 'adding' => sub {
     like($p->do(qw(add p d)), qr/^ok /, 'a probe is added');
     $p->ok(qw(probe same func name int));
-    is($p->do(qw(add p same)), "error $DUP probe prov:mod:func:name already exists",
+    is($p->do(qw(add p same)), "error $DUP probe named prov:mod:func:name already exists",
         'another of the same function and name is refused');
-    is($p->do(qw(add p d)), "error $DUP probe prov:mod:func:name already exists", 'and itself');
+    is($p->do(qw(add p d)), "error $DUP probe named prov:mod:func:name already exists", 'and itself');
     $p->ok(qw(probe other-func func2 name));
     like($p->do(qw(add p other-func)), qr/^ok /, 'the same name in another function is another probe');
     $p->ok(qw(provider q second mod));

@@ -84,12 +84,9 @@ sub check_image {
     is $elf->{build_id}, $file->{'build-id'}, 'the build-id is the one printed';
 
     my $text = $elf->section('.text');
-    is_deeply [$text->{offset} % PAGE, $text->{size} % PAGE], [0, 0], 'the text is whole pages';
     is length $stub->{bytes}, $file->{stub}, 'a slot is as long as a stub';
-    ok $elf->contents($text) eq $stub->{bytes} x ($text->{size} / $file->{stub}), 'each slot holds the stub';
-    cmp_ok $text->{size}, '>=', @SLOTS * $file->{stub}, 'there are enough';
-    is_deeply [map { $_->{flags} } grep { $_->{type} == 1 && $_->{offset} == $text->{offset} }
-        @{ $elf->{segments} }], [4 | 1], 'the segment of the text may be read and executed';
+    check_text($file, $elf, $stub, scalar @SLOTS);
+    check_layout($file, $elf);
 
     my @used = grep { $SLOTS[$_] } 0 .. $#SLOTS;
     is scalar @{ $elf->{notes} }, scalar @used, 'there is a note for each slot that is used';
@@ -103,6 +100,49 @@ sub check_image {
             operands => [map { operand($arch, $_, -4) } 0 .. $last],
         }, 'probe ' . substr($name, 0, 10) . ': provider, name, site and ' . ($last + 1) . ' operands';
     }
+    return;
+}
+
+# The text: stubs and nothing else, from the first slot behind the build-id to the end of a page.
+sub check_text {
+    my ($file, $elf, $stub, $slots) = @_;
+    my ($id, $text) = map { $elf->section($_) } qw(.note.gnu.build-id .text);
+    my ($slot, $end) = ($file->{stub}, $id->{offset} + $id->{size});
+    is_deeply [$slot, @{$text}{qw(offset addralign)}], [64, $end + -$end % 64, 64],
+        'the text begins with the slot behind the build-id';
+    like substr($file->{bytes}, $end, $text->{offset} - $end), qr/\A\0*\z/, 'with nothing between';
+    is(($text->{offset} + $text->{size}) % PAGE, 0, 'and ends at the end of a page');
+    ok $elf->contents($text) eq $stub->{bytes} x ($text->{size} / $slot), 'each slot holds the stub';
+    cmp_ok $text->{size}, '>=', $slots * $slot, 'there are enough';
+    return;
+}
+
+# What is in the file, from its first byte to its last, and what of it is loaded.
+sub check_layout {
+    my ($file, $elf) = @_;
+    my ($header, $size) = ($elf->{header}, length $file->{bytes});
+    my ($id, $text, $base, $notes, $names) = map { $elf->section($_) } my @names =
+        qw(.note.gnu.build-id .text .stapsdt.base .note.stapsdt .shstrtab);
+    is_deeply [map { $_->{name} } @{ $elf->{sections} }], ['', @names], 'the sections and their order';
+    my $after = sub {
+        my ($part, $align) = @_;
+        my $end = $part->{offset} + $part->{size};
+        return $end + -$end % $align;
+    };
+    is $header->{phoff}, $header->{ehsize}, 'the program headers follow the header';
+    is $id->{offset}, $header->{phoff} + 2 * $header->{phentsize}, 'the build-id follows two of these';
+    is $base->{offset}, $after->($text, 1), 'the base follows the text';
+    is $notes->{offset}, $after->($base, 4), 'the notes follow the base';
+    is $names->{offset}, $after->($notes, 1), 'the section names follow the notes';
+    my $gap = $header->{shoff} - $after->($names, 1);
+    ok $gap >= 0 && $gap < 8, 'the section headers follow these, aligned' or diag "$gap bytes between";
+    is $size, $header->{shoff} + @{ $elf->{sections} } * $header->{shentsize}, 'and nothing follows those';
+    my $loaded = $base->{offset} + $base->{size};
+    my @members = qw(type flags offset vaddr filesz memsz align);
+    is_deeply [map { [@{$_}{@members}] } @{ $elf->{segments} }], [
+        [1, 4 | 1, 0, 0, $loaded, $loaded, PAGE],
+        [4, 4, ($id->{offset}) x 2, ($id->{size}) x 2, 4],
+    ], 'one segment is loaded, read and executed, from the start of the file to the base; one is a note';
     return;
 }
 
@@ -213,6 +253,24 @@ for my $arch (@images) {
         is scalar @wrong, 0, 'with its name and site, in order' or diag "note $wrong[0]";
         my @split = grep { $_->{site} % 4 || $_->{site} % PAGE > PAGE - 11 } @{ $elf->{notes} };
         is scalar @split, 0, 'which is a multiple of 4, with the nop behind it in the same page';
+    };
+}
+
+# The headers take the place of the first slots of the first page.
+for my $arch (@images) {
+    subtest "linux $arch: probes fill the page of the headers, and the next one" => sub {
+        my $first = build_elf('linux', $arch, 0, definition('prov', 'mod', ['f', 'p']));
+        my $text = USDT::ELF->parse($first->{bytes})->section('.text');
+        my ($slot, $room) = ($first->{stub}, (PAGE - $text->{offset}) / $first->{stub});
+        for my $count (map { ($_, $_ + 1) } $room, $room + PAGE / $slot) {
+            my $file = build_elf('linux', $arch, 0,
+                definition('prov', 'mod', map { ['f', "p$_", 'int'] } 1 .. $count));
+            my $elf = USDT::ELF->parse($file->{bytes});
+            is_deeply [$elf->violations], [], "$count probes: no rule is broken";
+            is scalar @{ $elf->{notes} }, $count, 'each has a note';
+            check_text($file, $elf, $stub{"linux $arch"}, $count);
+            check_layout($file, $elf);
+        }
     };
 }
 
@@ -451,10 +509,23 @@ my $probes_named = sub {
     return poke($bytes, $names->{offset} + $names->{name_offset}, 'a*', ".probes\0");
 };
 
-# The segments and sections of the image; the segment of the build-id's note is loaded by another, so
-# that what becomes of its numbers breaks nothing else.
-my ($TEXT, $BASE, $NOTE) = (1, 2, 3);
+# The segments of the image; that of the build-id's note is loaded by the other, so that what becomes of
+# its numbers breaks nothing else. The text is what is between the two numbers, and the base is behind it.
+my ($LOADED, $NOTE) = (0, 1);
+my ($TEXT, $TEXT_END) = (256, 4096);
 my $FAR = 1 << 40;
+
+# A segment takes another place, in the file and in memory.
+sub placed {
+    my ($i, $from, $end) = @_;
+    return edits((map { in_segment($i, $_, 'Q<', $from) } qw(offset vaddr)),
+        map { in_segment($i, $_, 'Q<', $end - $from) } qw(filesz memsz));
+}
+
+# The segment of the build-id's note becomes one that is loaded also: where it is, which is in the other
+# one; or behind the other one, which is where a second one may be.
+my $note_loaded = in_segment($NOTE, type => 'L<', 1);
+my $two_loaded  = edits($note_loaded, placed($NOTE, $TEXT_END + 4, $TEXT_END + 8));
 my $TWELVE = '-8@%rdi -8@%rsi -8@%rdx -8@%rcx -8@%r8 -8@%r9 -8@0(%rsp) -8@8(%rsp) -8@16(%rsp) -8@24(%rsp)'
     . ' -8@32(%rsp) -8@40(%rsp)';
 my $THIRTEEN = join ' ', ('-8@0(%rsp)') x 6, '-8@%rdi', ('8@%rdi') x 6;
@@ -473,7 +544,7 @@ my @header_cases = (
     ['no program headers', in_header(phnum => 'S<', 0), 'no program headers'],
     ['program headers of 32 bits', in_header(phentsize => 'S<', 32), 'program headers of 32 bytes, not 56'],
     ['program headers outside', in_header(phoff => 'Q<', $FAR),
-        qr/\A4 program headers at $FAR reach beyond \d+\z/],
+        qr/\A2 program headers at $FAR reach beyond \d+\z/],
     ['program headers not aligned', in_header(phoff => 'Q<', 68),
         'program headers at 68, not a multiple of 8'],
     ['no section headers', in_header(shnum => 'S<', 0), 'no section headers'],
@@ -488,23 +559,46 @@ my @header_cases = (
 );
 
 my @segment_cases = (
-    ['a writable text', in_segment($TEXT, flags => 'L<', 7), 'segment 1 is writable and executable'],
-    ['a text that is not executable', in_segment($TEXT, flags => 'L<', 4),
+    ['a writable text', in_segment($LOADED, flags => 'L<', 7), 'segment 0 is writable and executable'],
+    ['a text that is not executable', in_segment($LOADED, flags => 'L<', 4),
         '.text is in no segment that loads it'],
     ['an address that is not the place in the file', in_segment($NOTE, vaddr => 'Q<', 4096),
-        qr/\Asegment 3 is at 4096, but at \d+ in the file\z/],
-    ['a text mapped elsewhere', in_segment($TEXT, vaddr => 'Q<', 0x1800),
-        ['segment 1 is at 6144, but at 4096 in the file', 'segment 2 lies before the end of another',
+        qr/\Asegment 1 is at 4096, but at \d+ in the file\z/],
+    ['a segment mapped elsewhere', in_segment($LOADED, vaddr => 'Q<', 0x1800),
+        ['segment 0 is at 6144, but at 0 in the file',
+            '.note.gnu.build-id is in no segment that loads it']],
+    ['a text mapped elsewhere', edits($note_loaded, in_segment($LOADED, vaddr => 'Q<', 0x1800)),
+        ['segment 0 is at 6144, but at 0 in the file', 'segment 1 lies before the end of another',
             '.text is in no segment that loads it']],
     ['a segment that is longer than the file',
         edits(map { in_segment($NOTE, $_, 'Q<', $FAR) } qw(filesz memsz)),
-        qr/\Asegment 3 reaches beyond \d+\z/],
+        qr/\Asegment 1 reaches beyond \d+\z/],
     ['a segment with less in memory than in the file', in_segment($NOTE, memsz => 'Q<', 0),
-        qr/\Asegment 3 is \d+ bytes in the file, 0 in memory\z/],
-    ['a segment of alignment 3', in_segment($NOTE, align => 'Q<', 3), 'segment 3 has alignment 3'],
-    ['segments in another order', swapped(phoff => 56, 0, 1), 'segment 1 lies before the end of another'],
-    ['a text that no segment loads', in_segment($TEXT, type => 'L<', 4),
+        qr/\Asegment 1 is \d+ bytes in the file, 0 in memory\z/],
+    ['a segment of alignment 3', in_segment($NOTE, align => 'Q<', 3), 'segment 1 has alignment 3'],
+    ['no rule, by two segments that are loaded', $two_loaded, []],
+    ['segments in another order', edits($two_loaded, swapped(phoff => 56, 0, 1)),
+        'segment 1 lies before the end of another'],
+    ['segments that overlap', $note_loaded, 'segment 1 lies before the end of another'],
+    ['segments that overlap in a byte', edits($two_loaded, placed($NOTE, $TEXT_END, $TEXT_END + 8)),
+        'segment 1 lies before the end of another'],
+    ['an image that no segment loads', in_segment($LOADED, type => 'L<', 4),
+        '.note.gnu.build-id is in no segment that loads it'],
+    ['a text that no segment loads', edits($note_loaded, in_segment($LOADED, type => 'L<', 4)),
         '.text is in no segment that loads it'],
+    ['a text that is loaded but for a byte', placed($LOADED, 0, $TEXT_END - 1),
+        '.text is in no segment that loads it'],
+    ['a base that no segment loads', placed($LOADED, 0, $TEXT_END),
+        '.stapsdt.base is in no segment that loads it'],
+    ['a segment of the text from behind the headers', placed($LOADED, 176, $TEXT_END + 1),
+        'the segment of .text starts at 176 in the file, not at 0'],
+    ['a segment of the headers, and one of the text',
+        edits($note_loaded, placed($LOADED, 0, $TEXT), in_segment($LOADED, flags => 'L<', 4),
+            placed($NOTE, $TEXT, $TEXT_END + 1), in_segment($NOTE, flags => 'L<', 5)),
+        "the segment of .text starts at $TEXT in the file, not at 0"],
+    ['a text from another place in the file', in_segment($LOADED, offset => 'Q<', 64),
+        ['segment 0 is at 0, but at 64 in the file',
+            'the segment of .text starts at 64 in the file, not at 0']],
 );
 
 my @section_cases = (
@@ -523,15 +617,24 @@ my @section_cases = (
         }, 'the section names do not end with a NUL'],
     ['a section of alignment 3', in_section('.text', addralign => 'Q<', 3), '.text has alignment 3'],
     ['a section that is not aligned', in_section('.text', addralign => 'Q<', 1 << 20),
-        '.text is at 4096, not a multiple of 1048576'],
+        ".text is at $TEXT, not a multiple of 1048576"],
     ['no text', renamed('.text', '.shstrtab'), 'there is no .text'],
     ['a text of another type', in_section('.text', type => 'L<', 8), '.text has type 8, not 1'],
     ['a text that is not executable', in_section('.text', flags => 'Q<', 2), '.text has flags 2, not 6'],
     ['a text that is not mapped', in_section('.text', flags => 'Q<', 4), '.text has flags 4, not 6'],
     ['a text that is writable', in_section('.text', flags => 'Q<', 7),
         ['.text is in no segment that loads it', '.text has flags 7, not 6']],
+    ['a text that ends a slot before the page', in_section('.text', size => 'Q<', $TEXT_END - $TEXT - 64),
+        '.text ends at 4032, not at the end of a page'],
+    ['a text that ends a byte before the page', in_section('.text', size => 'Q<', $TEXT_END - $TEXT - 1),
+        '.text ends at 4095, not at the end of a page'],
+    ['a text that ends at half the page', in_section('.text', size => 'Q<', 2048 - $TEXT),
+        '.text ends at 2048, not at the end of a page'],
+    ['a text of a page that begins within one', in_section('.text', size => 'Q<', 4096),
+        ['.text is in no segment that loads it', '.stapsdt.base and .text overlap',
+            '.text ends at 4352, not at the end of a page']],
     ['no base', renamed('.stapsdt.base', '.shstrtab'), 'there is no .stapsdt.base'],
-    ['a base of two bytes', edits((map { in_segment($BASE, $_, 'Q<', 2) } qw(filesz memsz)),
+    ['a base of two bytes', edits(placed($LOADED, 0, $TEXT_END + 2),
         in_section('.stapsdt.base', size => 'Q<', 2)), '.stapsdt.base is 2 bytes, not 1'],
     ['a base that is not mapped', in_section('.stapsdt.base', flags => 'Q<', 0),
         '.stapsdt.base has flags 0, not 2'],
@@ -572,10 +675,10 @@ my @note_cases = (
     ['two strings instead of three', in_note(1, 24 + length 'prov', 'a', ':'),
         'note 1 is not three words and three strings'],
     ['four strings', in_note(1, 25, 'C', 0), 'note 1 is not three words and three strings'],
-    ['a site before the text', in_note(1, 0, 'Q<', 4095), 'note 1 has its site at 4095, outside .text'],
-    ['a site behind the text', in_note(1, 0, 'Q<', 8192), 'note 1 has its site at 8192, outside .text'],
-    ['another base', in_note(1, 8, 'Q<', 8193), 'note 1 has base 8193, not 8192'],
-    ['no base', in_note(1, 8, 'Q<', 0), 'note 1 has base 0, not 8192'],
+    ['a site before the text', in_note(1, 0, 'Q<', 255), 'note 1 has its site at 255, outside .text'],
+    ['a site behind the text', in_note(1, 0, 'Q<', 4096), 'note 1 has its site at 4096, outside .text'],
+    ['another base', in_note(1, 8, 'Q<', 4097), 'note 1 has base 4097, not 4096'],
+    ['no base', in_note(1, 8, 'Q<', 0), 'note 1 has base 0, not 4096'],
     ['a semaphore without .probes', in_note(1, 16, 'Q<', 4096), 'note 1 has a semaphore outside .probes'],
     ['a semaphore at an odd address', edits($probes_named, in_note(1, 16, 'Q<', 1)),
         ['.note.stapsdt comes before .probes', 'note 1 has its semaphore at 1, an odd address']],
@@ -675,10 +778,10 @@ subtest 'bytes that are no image are violations, not deaths' => sub {
     };
     for my $n (1 .. 500) {
         my ($bytes, $elf) = good($images[rand @images]);
-        # Between the headers and the notes is only text.
-        my $tail = $elf->section('.stapsdt.base')->{offset};
+        # Between the headers with the build-id and the base is only text.
+        my ($head, $tail) = map { $elf->section($_)->{offset} } qw(.text .stapsdt.base);
         for (1 .. 1 + rand 6) {
-            my $at = rand() < 0.5 ? rand 400 : $tail + rand(length($bytes) - $tail);
+            my $at = rand() < 0.5 ? rand $head : $tail + rand(length($bytes) - $tail);
             substr($bytes, $at, 1, chr rand 256);
         }
         $bytes = substr $bytes, 0, rand length $bytes if rand() < 0.2;

@@ -165,12 +165,12 @@ sub wildcards {
     my $program = USDT::Program->new;
     $program->provide('p', 'wild', 'mod', map { ("w$_" => ['int']) } 1 .. 5);
     $program->provide('q', 'tame', 'mod', t => ['int']);
-    my $tracer = USDT::Tracer->bpftrace($program->pid, 'usdt:*:wild:* { printf("%s %d\n", probe, arg0) }');
+    my $tracer = USDT::Tracer->bpftrace($program->pid, 'usdt:*:wild:* { printf("hit %s %d\n", probe, arg0) }');
     is($program->enabled("w$_"), '1 1', 'its probes are enabled') for 1 .. 5;
     is($program->enabled('t'), '0 0', "another provider's are not");
     $program->ok('fire', $_, 'i:7') for 't';
     $program->ok('fire', "w$_", "i:$_") for 1 .. 5;
-    is_deeply([map { s/^.*://r } $tracer->lines(qr/usdt:.*/, 5)], [map { "w$_ $_" } 1 .. 5], 'and hit');
+    is_deeply([map { s/^.*://r } $tracer->lines(qr/hit usdt:.*/, 5)], [map { "w$_ $_" } 1 .. 5], 'and hit');
 }
 
 sub two_processes {
@@ -242,7 +242,7 @@ sub forks {
         $program->ok('disable', 'p');
         $program->ok('fire', 'f', 'i:3');
         $program->ok('quit');
-        $program->do('probe?', 'f');
+        $program->receive; # the parent says how its child ended
         is($program->enabled('f'), '1 1', 'the parent still is when the child has disabled and ended');
         $program->ok('fire', 'f', 'i:4');
     });

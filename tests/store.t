@@ -67,7 +67,7 @@ subtest 'a forked child' => sub {
     $program->ok('disable', 'p');
     is(scalar(files($dir)), 1, "does not take its parent's file away when it disables");
     like($program->do('quit'), qr/^ok/, 'nor when it ends');
-    is($program->do('probe?', 'a'), 'ok child ended with 0', 'the child ends well');
+    is($program->receive, 'ok child ended with 0', 'the child ends well');
     is($program->do('probe?', 'a'), 'ok 0 0', 'the parent goes on');
     is(scalar(files($dir)), 1, 'with its file');
     $program->quit;
@@ -81,12 +81,37 @@ subtest 'a program that is killed' => sub {
     kill 'KILL', $program->pid;
     $program->quit;
     is_deeply([files($dir)], [$left], 'leaves its file');
+    my $inode = (stat "$dir/usdt/$left")[1];
+    my $same = program($dir);
+    is((stat +($same->images)[0]{path})[1], $inode, 'which the next program of the same definition uses');
+    kill 'KILL', $same->pid;
+    $same->quit;
     open my $half, '>', "$dir/usdt/.1.2.so" or die $!;
     close $half;
     my $next = program($dir, b => ['int']);
     my ($image) = $next->images;
     is_deeply([map { "$dir/usdt/$_" } files($dir)], [$image->{path}],
         'the next enable of any program removes it, and half-written ones');
+};
+
+subtest 'programs that start and end at once' => sub {
+    my $dir = runtime_dir();
+    for my $round (1 .. 5) {
+        # All have defined their probes; then all enable, and all end, with no word between.
+        my @programs = map { USDT::Program->new(env => { XDG_RUNTIME_DIR => "$dir" }) } 1 .. 20;
+        for my $program (@programs) {
+            $program->ok(@$_) for [qw(provider p store mod)], [qw(probe a func a int)], [qw(add p a)];
+        }
+        $_->send('enable', 'p') for @programs;
+        my @replies = map { $_->receive } @programs;
+        is_deeply([grep { $_ ne 'ok ' } @replies], [], "round $round: all are enabled");
+        is_deeply([map { my ($image) = $_->images; $image->{path} =~ m{^\Q$dir\E/} ? () : $image->{path} } @programs],
+            [], 'from this directory');
+        is(scalar(files($dir)), 1, 'and share one file');
+        $_->send('quit') for @programs;
+        $_->quit for @programs;
+        is_deeply([files($dir)], [], 'which the last one removes');
+    }
 };
 
 subtest 'a place that cannot be trusted is passed over' => sub {

@@ -24,7 +24,7 @@ for my $bits (USDT::Program::widths()) {
         USDT::Tracer::with(gdb => 'gdb breaks at a probe and reads its arguments', sub {
             my $ready = File::Temp->newdir;
             my @commands = (
-                sprintf('add-symbol-file %s %#x', $image->path, $image->address),
+                sprintf('add-symbol-file %s -o %#x', $image->path, $image->address),
                 'info probes stap tools', 'break -probe-stap tools:start', "shell touch $ready/set", 'continue',
                 'print $_probe_argc', 'print $_probe_arg0', 'print (char*)$_probe_arg1', 'print $_probe_arg2',
                 'print $_probe_arg11', 'detach',

@@ -11,12 +11,13 @@ use Cwd qw(abs_path);
 use Exporter qw(import);
 use File::Basename qw(basename dirname);
 use File::Spec;
+use File::Temp ();
 use POSIX ();
 use Test::More;
 use Text::ParseWords qw(shellwords);
 
-our @EXPORT = qw($ROOT $OUT @CC @CFLAGS run start finish succeeds read_file write_file files_below tool_path need
-    can_compile compilers cxx_of bits_of elf_arch functions_declared archive_members readelf_lines);
+our @EXPORT = qw($ROOT $OUT @CC @CFLAGS run start finish succeeds read_file write_file files_below tool_path
+    need can_compile compilers cxx_of bits_of elf_arch functions_declared archive_members readelf_lines);
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../../..');
 our $OUT = File::Spec->rel2abs($ENV{O} // '.', $ROOT);               # where make has put the library
@@ -78,9 +79,10 @@ sub succeeds {
     return $text;
 }
 
+# The bytes of a file, or undef.
 sub read_file {
     my ($path) = @_;
-    open my $file, '<:raw', $path or return;
+    open my $file, '<:raw', $path or return undef;
     local $/;
     return scalar(<$file>) // '';
 }
@@ -107,13 +109,14 @@ sub files_below {
     return sort @found;
 }
 
+# Where a program is, or undef.
 sub tool_path {
     my ($name) = @_;
     return -x $name ? $name : undef if $name =~ m{/};
     for my $dir (File::Spec->path) {
         return "$dir/$name" if -f "$dir/$name" && -x _;
     }
-    return;
+    return undef;
 }
 
 # True if `have`; else this is skipped with the reason. With USDT_TEST_STRICT set, what CI is known to
@@ -166,7 +169,8 @@ sub bits_of {
 sub elf_arch {
     my (undef, $machine) = run('uname', '-m');
     chomp $machine;
-    return $machine =~ /^i\d86$/ ? 'i386' : $machine eq 'aarch64' ? 'arm64' : $machine eq 'amd64' ? 'x86_64' : $machine;
+    my %ours = (amd64 => 'x86_64', aarch64 => 'arm64');
+    return $machine =~ /^i\d86$/ ? 'i386' : $ours{$machine} // $machine;
 }
 
 # The functions that usdt.h declares with USDT_API.

@@ -16,6 +16,7 @@ use constant {
     NT_STAPSDT      => 3,     # <sys/sdt.h>: _SDT_NOTE_TYPE
     MOST_OPERANDS   => 12,    # libbpf's USDT_MAX_ARG_CNT
     LONGEST_NAME    => 63,
+    PAGE            => 4096,
 };
 
 # e_machine: EM_386, EM_X86_64, EM_AARCH64, with the name of the stack pointer.
@@ -223,6 +224,7 @@ sub _judge_sections {
     }
     $self->_judge_overlaps(grep { $_->{type} != SHT_NOBITS } @sections);
     $self->_judge_section('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR);
+    $self->_judge_text;
     $self->_judge_section('.stapsdt.base', SHT_PROGBITS, SHF_ALLOC);
     $self->_judge_section('.note.stapsdt', SHT_NOTE, undef);
     my $base = $self->section('.stapsdt.base');
@@ -260,6 +262,20 @@ sub _judge_section {
     my $has = $section->{flags} & (SHF_ALLOC | SHF_EXECINSTR | SHF_WRITE);
     $self->_bad("flags $name" => "$name has flags $has, not $flags") if defined $flags && $has != $flags;
     return 1;
+}
+
+# DTrace for Linux 2.0.7 takes the start of a file's first mapping for the start of the file: if it is
+# another place, its probes are never hit, and nothing says so. And what is mapped to be executed is
+# whole pages: text that ends within one would have what follows it, the notes too, mapped with it.
+sub _judge_text {
+    my ($self) = @_;
+    my $text = $self->section('.text') // return;
+    my $segment = $self->_segment_of($text);
+    $self->_bad(first => "the segment of .text starts at $segment->{offset} in the file, not at 0")
+        if $segment && $segment->{offset};
+    my $end = $text->{offset} + $text->{size};
+    $self->_bad(page_end => ".text ends at $end, not at the end of a page") if $end % PAGE;
+    return;
 }
 
 # The PT_LOAD that holds a section and gives the permissions that it asks for.

@@ -60,12 +60,23 @@ sub bits { $_[0]{bits} }
 # One command; returns the reply.
 sub do {
     my ($self, @fields) = @_;
+    $self->send(@fields);
+    return $self->receive;
+}
+
+sub send {
+    my ($self, @fields) = @_;
     local $SIG{PIPE} = 'IGNORE';
+    $self->{sent} = "@fields";
     print { $self->{to} } join("\t", @fields), "\n";
+}
+
+sub receive {
+    my ($self) = @_;
     my $reply = readline $self->{from};
-    croak "the program ended at: @fields" if !defined $reply;
+    croak "the program ended at: $self->{sent}" if !defined $reply;
     chomp $reply;
-    push @{ $self->{wx} }, map { "after '@fields': $_" } grep { /^\S+ .wx/ } $self->maps;
+    push @{ $self->{wx} }, map { "after '$self->{sent}': $_" } grep { /^\S+ .wx/ } $self->maps;
     return $reply;
 }
 

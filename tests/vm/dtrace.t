@@ -1,0 +1,171 @@
+# dtrace.t - DTrace for Linux on run-time probes: what it lists, what it prints, and when a probe is
+# enabled. Runs in the machine of tests/vm/machine, where it may start and stop dtprobed.
+#
+# dtrace takes long to start under emulation, so nearly everything happens in one tracing session.
+use strict;
+use warnings;
+use File::Temp ();
+use Test::More;
+use USDT::Program;
+use USDT::Tracer;
+
+my @counts = (0 .. 10, 12, 32);
+sub int_value { my ($n, $i) = @_; return ($i % 2 ? -1 : 1) * ($n * 1000 + $i + 1) }
+sub str_value { my ($n, $i) = @_; return "s$n.$i" }
+# DTrace on Linux has ten arguments.
+sub shown { my ($n) = @_; return 0 .. ($n < 10 ? $n : 10) - 1 }
+
+sub start_dtprobed {
+    my $dtprobed = USDT::Tracer->start('dtprobed', '-F');
+    ok(USDT::Tracer::wait_for(20, sub { -e '/dev/dtrace/helper' }), 'dtprobed runs') or diag $dtprobed->output;
+    return $dtprobed;
+}
+
+sub dtrace {
+    my ($script, @options) = @_;
+    my $file = File::Temp->new;
+    print $file $script, ' BEGIN { printf("attached\n"); }';
+    $file->flush;
+    my $dtrace = USDT::Tracer->start('dtrace', '-q', @options, '-s', $file->filename);
+    $dtrace->{script} = $file;
+    ok(USDT::Tracer::wait_for(180, sub { $dtrace->ended || $dtrace->output =~ /^attached$/m }) && !$dtrace->ended,
+        'dtrace traces') or diag $dtrace->output;
+    return $dtrace;
+}
+
+# What dtrace -l says of providers: "provider module function name", sorted.
+sub listed {
+    my (@providers) = @_;
+    my $list = qx{dtrace -l @{[ map { "-n '$_*:::'" } @providers ]} 2>&1};
+    diag $list if $? != 0;
+    return sort map { /^\s*\d+\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)$/ ? "$1 $2 $3 $4" : () } split /\n/, $list;
+}
+
+sub testlib {
+    my $program = USDT::Program->new;
+    $program->provide('p', 'testlib', 'modname',
+        (map { ("int$_" => [('int') x $_]) } @counts), (map { ("str$_" => [('char *') x $_]) } @counts));
+    return $program;
+}
+
+# ---- before the daemon is there ----
+
+my $early = USDT::Program->new;
+is($early->provide('p', 'early', 'mod', e => ['int']), '', 'without dtprobed a provider is enabled all the same');
+my $dtprobed = start_dtprobed();
+is_deeply([listed('early')], [], 'dtprobed does not know of it when it comes');
+like($early->do('enable', 'p'), qr/^ok/, 'the next enable');
+is_deeply([listed('early')], ['early' . $early->pid . ' mod func e'], 'tells it');
+
+# ---- the programs to trace ----
+
+my ($one, $two) = (testlib(), testlib());
+$one->provide('q', 'second', 'modtwo', zed => ['char *']);
+
+my $live = USDT::Program->new;
+$live->provide('p', 'live', 'mod', old => ['int'], gone => ['int']);
+$live->ok('probe', 'late', 'late_func', 'late', 'int');
+$live->ok('add', 'p', 'late');
+like($live->do('enable', 'p'), qr/^ok/, 'a probe is added to a live provider');
+$live->ok('keep', 'gone');
+$live->ok('remove', 'p', 'gone');
+
+my $again = USDT::Program->new;
+$again->provide('p', 'again', 'mod', a => ['int']);
+$again->ok('disable', 'p');
+is_deeply([listed('again')], [], 'a disabled provider is not listed');
+like($again->do('enable', 'p'), qr/^ok/, 'a provider is enabled again');
+
+my $forked = USDT::Program->new;
+$forked->provide('p', 'forky', 'mod', f => ['int']);
+my $child = $forked->ok('fork');
+
+# ---- what is listed ----
+
+is_deeply([listed('testlib', 'second')], [sort(
+    (map { my $pid = $_->pid; map { ("testlib$pid modname func int$_", "testlib$pid modname func str$_") } @counts }
+        $one, $two),
+    'second' . $one->pid . ' modtwo func zed')],
+    'each probe is listed once: provider and process, module, function, name, for 0 to 32 arguments');
+is_deeply([grep { !/ gone$/ } listed('live')], [map { 'live' . $live->pid . " mod $_" } 'func old', 'late_func late'],
+    'and those that were added to a live provider');
+
+# ---- one tracing session ----
+
+my $script = '';
+for my $n (@counts) {
+    my @args = map { "arg$_" } shown($n);
+    $script .= sprintf qq(testlib*:modname:func:int$n { printf("int$n %%d%s\\n"%s); }\n), ' %d' x @args,
+        join '', ', pid', map { ", (int)$_" } @args;
+    $script .= sprintf qq(testlib*:modname:func:str$n { printf("str$n %%d%s\\n"%s); }\n), ' %s' x @args,
+        join '', ', pid', map { ", copyinstr($_)" } @args;
+}
+$script .= <<'END';
+second*:modtwo:func:zed { printf("zed %d %s\n", pid, copyinstr(arg0)); }
+live*:::old, live*:::late, live*:::gone, again*:::a, early*:::e
+{ printf("%s %d %s:%s:%s %d\n", probename, pid, probeprov, probemod, probefunc, (int)arg0); }
+END
+$script .= 'forky' . $child . ':::f { printf("f %d %d\n", pid, (int)arg0); }';
+
+is($one->enabled($_), '0 0', "$_ is not enabled before") for qw(int0 int5 str10 int32);
+my $dtrace = dtrace($script);
+is($one->enabled($_), '1 1', "$_ is enabled while traced, also by a call of isenabled_addr")
+    for qw(int0 int5 str10 int32);
+is($live->enabled('gone'), '0 0', 'a removed probe is not');
+is($again->enabled('a'), '1 1', 'one that was enabled again is');
+is($forked->enabled('f'), '1 1', 'in a forked child also');
+
+for my $program ($one, $two) {
+    for my $n (@counts) {
+        $program->ok('fire', "int$n", map { 'i:' . int_value($n, $_) } 0 .. $n - 1);
+        $program->ok('fire', "str$n", map { 's:' . str_value($n, $_) } 0 .. $n - 1);
+    }
+}
+$one->ok('fire', 'zed', 's:zed value');
+$live->ok('fire', $_, 'i:-7') for qw(old late gone);
+$again->ok('fire', 'a', 'i:8');
+$early->ok('fire', 'e', 'i:9');
+$forked->ok('fire', 'f', 'i:10');
+USDT::Tracer::wait_for(60, sub { $dtrace->output =~ /^f /m });
+my @lines = grep { !/^(attached)?$/ } split /\n/, $dtrace->stop;
+note $_ for @lines;
+
+my %seen;
+for (@lines) {
+    my ($probe, $pid, @rest) = split;
+    push @{ $seen{"$probe $pid"} }, "@rest";
+}
+for my $program ($one, $two) {
+    my $pid = $program->pid;
+    for my $n (@counts) {
+        is_deeply(delete $seen{"int$n $pid"}, [join ' ', map { int_value($n, $_) } shown($n)],
+            "process $pid: int x $n");
+        is_deeply(delete $seen{"str$n $pid"}, [join ' ', map { str_value($n, $_) } shown($n)],
+            "process $pid: char * x $n");
+    }
+}
+is_deeply(\%seen, {
+    'zed ' . $one->pid   => ['zed value'],
+    'old ' . $live->pid  => ['live' . $live->pid . ':mod:func -7'],
+    'late ' . $live->pid => ['live' . $live->pid . ':mod:late_func -7'],
+    'a ' . $again->pid   => ['again' . $again->pid . ':mod:func 8'],
+    'e ' . $early->pid   => ['early' . $early->pid . ':mod:func 9'],
+    "f $child"           => ['10'],
+}, 'the others: another provider, an added probe, one enabled again, one told of late, a child; nothing else');
+is($one->enabled($_), '0 0', "$_ is not enabled after") for qw(int0 int5 str10 int32);
+
+# ---- by process ----
+
+# dtrace -p reads the ELF notes too, and knows the probe by both.
+my $by_pid = dtrace('testlib$target:::int2 { printf("int2 %d %d %d\n", pid, (int)arg0, (int)arg1); }',
+    '-p', $two->pid);
+$_->ok('fire', 'int2', 'i:21', 'i:22') for $one, $two;
+USDT::Tracer::wait_for(30, sub { $by_pid->output =~ /^int2/m });
+is_deeply([grep { /^int2/ } split /\n/, $by_pid->stop], ['int2 ' . $two->pid . ' 21 22'],
+    'with -p and $target the probe of that process fires, once');
+
+$forked->ok('quit');
+$_->quit for $one, $two, $live, $again, $early, $forked;
+is_deeply([listed(qw(testlib second live again early forky))], [], 'nothing is listed of programs that ended');
+$dtprobed->stop('TERM');
+done_testing;
