@@ -36,6 +36,7 @@ help:
 	@echo 'make             libusdt.a, $(SONAME), test_usdt'
 	@echo 'make demo        fire a few probes and show them through the kernel (as root)'
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
+	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'
 	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
@@ -96,6 +97,11 @@ test: all $(O)/build/usdt_build
 	@O=$(O) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' USDT_TEST_CFLAGS='$(CFLAGS)' \
 		$(PROVE) -Itests/lib $(PROVE_FLAGS) $(TESTS)
 
+# DTrace and newer kernels than this machine's, emulated: tests/vm/machine --help says what it needs.
+KERNELS ?= trixie sid
+test-dtrace: $(O)/test_usdt
+	@O=$(O) tests/vm/machine $(KERNELS)
+
 install: $(O)/libusdt.a $(O)/$(SONAME)
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
@@ -115,7 +121,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
 
 FORCE:
-.PHONY: all help demo test install uninstall clean FORCE
+.PHONY: all help demo test test-dtrace install uninstall clean FORCE
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

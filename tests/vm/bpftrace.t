@@ -20,6 +20,23 @@ subtest 'by process' => sub {
     is_deeply([sort map { s/^.*://r } $tracer->lines(qr/hit usdt:.*/, 2)], ['v 5', 'w 5'], 'usdt:*:worker:* hits them');
 };
 
+subtest 'twelve arguments' => sub {
+    my $program = USDT::Program->new;
+    $program->provide('p', 'twelve', 'mod', i => [('int') x 12], s => [('char *') x 12], more => [('int') x 32]);
+    my ($int, $str) = (join(', ', map { "arg$_" } 0 .. 11), join(', ', map { "str(arg$_)" } 0 .. 11));
+    local $ENV{BPFTRACE_MAX_STRLEN} = 16;
+    my $tracer = USDT::Tracer->bpftrace($program->pid, qq(
+        usdt:*:twelve:i { printf("i@{[ ' %d' x 12 ]}\\n", $int); }
+        usdt:*:twelve:s { printf("s@{[ ' %s' x 12 ]}\\n", $str); }
+        usdt:*:twelve:more { printf("more@{[ ' %d' x 12 ]}\\n", $int); }));
+    $program->ok('fire', 'i', map { 'i:' . -$_ } 1 .. 12);
+    $program->ok('fire', 's', map { "s:str$_" } 1 .. 12);
+    $program->ok('fire', 'more', map { 'i:' . (100 + $_) } 1 .. 32);
+    is_deeply([$tracer->lines(qr/(?:i|s|more) .*/, 3)], [join(' ', 'i', map { -$_ } 1 .. 12),
+        join(' ', 's', map { "str$_" } 1 .. 12), join(' ', 'more', map { 100 + $_ } 1 .. 12)],
+        'of int, of char *, and the first twelve of thirty-two');
+};
+
 subtest 'one attach for all processes' => sub {
     my $first = worker();
     my $image = USDT::Image->of($first)->path;
