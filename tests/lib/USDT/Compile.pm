@@ -29,7 +29,7 @@ delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CC CXX AR CFLAGS CPPFLAG
     DESTDIR LIBDIR INCLUDEDIR STRICT TESTS PROVE_FLAGS PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR)};
 $ENV{LC_ALL} = 'C';
 
-my $LIMIT = 120;    # seconds; nothing here takes a tenth of it
+my $LIMIT = 300;    # seconds for one command; they take a few, on a machine that is busy more
 
 # Starts a command; its output, standard and error in one, goes to a file until finish() takes it.
 # Before the command, a hash of {dir => where to run it, env => {...}} may be given.
