@@ -116,7 +116,7 @@ typedef struct usdt_provider {
     usdt_probedef_t *probedefs; /* in the order they were added */
     char *error;                /* the message of usdt_errstr(), or NULL */
     int enabled;
-    void *file; /* internal: what is published, or NULL */
+    void *file; /* NULL: not used since 2.0 */
 } usdt_provider_t;
 
 /*

@@ -112,7 +112,7 @@ void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
         .isenabled_index = (uint32_t)(isenabled_offsets->len / 4),
         .isenabled_offsets = 1,
     };
-    put_offset(doc, offsets, probe.addr, at + stub->site, platform->probe_bias);
+    put_offset(doc, offsets, probe.addr, at + usdt_layout_site(doc->layout), platform->probe_bias);
     put_offset(doc, isenabled_offsets, probe.addr, at + stub->isenabled_site, platform->isenabled_bias);
     usdt_buf_put(&doc->section[USDT_DOF_PROBES], &probe, sizeof probe);
 }

@@ -105,8 +105,7 @@ static void put_probe_note(struct usdt_buf *out, const struct usdt_layout *layou
 {
     const struct usdt_platform *platform = layout->platform;
     const usdt_probedef_t *def = layout->defs[slot];
-    uint64_t site = usdt_layout_stubs(layout) + slot * platform->stub->size +
-                    platform->stub->site + (layout->direct_call ? 1 : 0);
+    uint64_t site = usdt_layout_stubs(layout) + slot * platform->stub->size + usdt_layout_site(layout);
 
     char args[NOTE_ARGS_MAX * 32] = "";
     size_t len = 0;

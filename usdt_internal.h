@@ -76,8 +76,15 @@ struct usdt_layout {
     usdt_probedef_t *const *defs;
     size_t count;
     size_t page;         /* of the machine the image is for */
-    bool direct_call;    /* notes name the 10-byte nop, which the kernel makes a direct call */
+    bool direct_call;    /* tracers are shown the 10-byte nop, which the kernel makes a direct call */
 };
+
+/* The site's offset in its slot, as tracers are told. DOF and notes must agree: DTrace for Linux reads
+   both, and takes two places for two probes, which then both fire. */
+static inline uint32_t usdt_layout_site(const struct usdt_layout *layout)
+{
+    return layout->platform->stub->site + (layout->direct_call ? 1 : 0);
+}
 
 /* What is mapped of an image: whole pages, the first stub so many bytes behind their start. */
 size_t usdt_layout_mapped(const struct usdt_layout *);
