@@ -86,7 +86,8 @@ sub ftrace {
         $bits == 64 ? \&str_value : sub { my ($n, $i) = @_; $passed->{"str$n"}[$i] });
 }
 
-# bpftrace before 0.25 knows six arguments on x86_64, newer ones those that libbpf takes.
+# bpftrace 0.17 knows six arguments on x86_64, 0.27 the twelve that libbpf takes; which came first with
+# twelve is not known here.
 sub bpftrace_arguments {
     my ($major, $minor) = qx{bpftrace --version} =~ /v(\d+)\.(\d+)/;
     return $major > 0 || $minor >= 25 ? 12 : 6;

@@ -15,7 +15,7 @@ int main(void)
     if (usdt_provider_add_probe(app, start) != 0 || usdt_provider_enable(app) != 0)
         fprintf(stderr, "no probes: %s\n", usdt_errstr(app)); /* harmless: the program goes on */
     for (int id = 1;; id++) {
-        USDT_PROBE(start->probe, id, "/index.html"); /* costs nothing until it is traced */
+        USDT_PROBE(start->probe, id, "/index.html"); /* evaluates nothing until it is traced */
         sleep(1);
     }
 }
