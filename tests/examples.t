@@ -20,7 +20,8 @@ subtest 'the example of the README' => sub {
     my $log = qx{$cc -Wall -Wextra -Werror $flags -I. -o $dir/hello examples/hello.c $out/libusdt.a -pthread 2>&1};
     is($log, '', 'compiles without a warning');
     my $hello = USDT::Tracer->start("$dir/hello");
-    ok(USDT::Tracer::wait_for(5, sub { slurp("/proc/$hello->{pid}/maps") =~ /myapp-|memfd:usdt/ }), 'publishes its probe');
+    my $published = sub { slurp("/proc/$hello->{pid}/maps") =~ /myapp-|memfd:usdt/ };
+    ok(USDT::Tracer::wait_for(5, $published), 'publishes its probe');
     is($hello->stop, '', 'and complains of nothing');
 };
 

@@ -55,7 +55,7 @@ sub listed {
     my (@providers) = @_;
     my $list;
     do { $list = qx{@dtrace -l @{[ map { "-n '$_*:::'" } @providers ]} 2>&1} } while left_out($list);
-    diag $list if $? != 0;
+    $? == 0 ? note $list : diag $list;
     return sort map { /^\s*\d+\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)$/ ? "$1 $2 $3 $4" : () } split /\n/, $list;
 }
 
@@ -181,7 +181,9 @@ my $by_pid = dtrace('testlib$target:::int2 { printf("int2 %d %d %d\n", pid, (int
     '-p', $two->pid);
 $_->ok('fire', 'int2', 'i:21', 'i:22') for $one, $two;
 USDT::Tracer::wait_for(30, sub { $by_pid->output =~ /^int2/m });
-is_deeply([grep { /^int2/ } split /\n/, $by_pid->stop], ['int2 ' . $two->pid . ' 21 22'],
+my @by_pid = grep { /^int2/ } split /\n/, $by_pid->stop;
+note $_ for @by_pid;
+is_deeply(\@by_pid, ['int2 ' . $two->pid . ' 21 22'],
     'with -p and $target the probe of that process fires, once');
 
 $forked->ok('quit');

@@ -23,7 +23,7 @@ sub site_bytes {
 }
 
 my $untouched = '90662e0f1f840000000000';
-is(($image->site('k') % 64), $calls ? 9 : 8, $calls ? 'the note names the 10-byte nop' : 'the note names the first nop');
+is(($image->site('k') % 64), $calls ? 9 : 8, 'the note names the ' . ($calls ? '10-byte nop' : 'first nop'));
 is(site_bytes($program->pid), $untouched, 'the site is two nops');
 
 my $ftrace = USDT::Ftrace->new;
