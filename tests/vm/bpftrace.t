@@ -1,5 +1,5 @@
 # bpftrace.t - a bpftrace of today on run-time probes: how it finds them, and how many processes one
-# attach covers. Runs in the machine of tests/vm/machine. (Values: test.pl, which runs there too.)
+# attach covers, and twelve arguments. Runs in the machine of tests/vm/machine.
 use strict;
 use warnings;
 use Test::More;
