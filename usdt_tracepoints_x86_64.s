@@ -14,6 +14,9 @@
  * call (usdt_elf.c chooses which of the two the notes name); a tracer may so change byte 0 or
  * byte 1, and both lie in the aligned word that usdt_is_enabled() loads. The 10-byte nop must
  * not cross a page: it cannot, in a slot of 64 bytes.
+ * A direct call is two instructions, `lea -128(%rsp), %rsp; call`. A thread may be between them when
+ * the site becomes a nop again, because the probe is disabled: so the last five bytes of the nop, where
+ * the call was, are `sub $-128, %rsp`, which a nop may have as its address.
  * The is-enabled stub compares that word itself, and then lets DTrace, which writes a 1 through
  * the pointer in %rdi at the site, have its say.
  */
@@ -33,7 +36,7 @@ usdt_stub_linux_x86_64:
 	.byte	0x66, 0x90
 .Llinux_site:
 	nop
-	.byte	0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0
+	.byte	0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x3e, 0x48, 0x83, 0xec, 0x80
 	pushq	%r11
 	ret
 	.skip	32 - (. - .Llinux), 0xcc

@@ -279,7 +279,7 @@ for my $arch (@images) {
 
 my $FIVE = '9090909090';
 my %SITE = (
-    'linux x86_64' => '90' . '662e0f1f840000000000',    # a nop, and the 10-byte nop
+    'linux x86_64' => '90' . '662e0f1f843e4883ec80',    # a nop, and the 10-byte nop
     'linux i386'   => '90',
     map { ("$_ x86_64" => $FIVE, "$_ i386" => $FIVE) } qw(macos freebsd illumos),
 );

@@ -22,7 +22,7 @@ sub site_bytes {
     return unpack 'H*', $bytes;
 }
 
-my $untouched = '90662e0f1f840000000000';
+my $untouched = '90662e0f1f843e4883ec80';
 is(($image->site('k') % 64), $calls ? 9 : 8, 'the note names the ' . ($calls ? '10-byte nop' : 'first nop'));
 is(site_bytes($program->pid), $untouched, 'the site is two nops');
 
