@@ -48,25 +48,53 @@ static struct provider *provider_of(usdt_provider_t *provider)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+static int cancel_state;          /* of the thread that holds the lock */
+static _Thread_local bool inside; /* this thread holds it */
+
+/* A thread that were cancelled in here would take the lock with it. */
 static void take_lock(void)
 {
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     pthread_mutex_lock(&lock);
+    inside = true;
+    cancel_state = state;
 }
 
 static void drop_lock(void)
 {
+    int state = cancel_state;
+    inside = false;
     pthread_mutex_unlock(&lock);
+    pthread_setcancelstate(state, &state);
 }
 
-static void forked(void)
+/* A signal handler that interrupted us may fork, to report a crash: then the call goes on in both. */
+static _Thread_local bool interrupted;
+
+static void before_fork(void)
 {
-    usdt_images_forked();
-    drop_lock();
+    interrupted = inside;
+    if (!interrupted)
+        take_lock();
+}
+
+static void after_fork(void)
+{
+    if (!interrupted)
+        drop_lock();
+}
+
+static void in_child(void)
+{
+    if (!interrupted)
+        usdt_images_forked();
+    after_fork();
 }
 
 static void watch_forks(void)
 {
-    pthread_atfork(take_lock, drop_lock, forked);
+    pthread_atfork(before_fork, after_fork, in_child);
 }
 
 #if defined(__GNUC__)
@@ -188,9 +216,14 @@ usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t ar
         def->pub.types[i] = copy_string(&at, types[i]);
     def->pub.argc = argc;
     def->pub.refcnt = 1;
-    def->probe.argc = (uint32_t)argc;
-    usdt_probe_detach(&def->probe);
+    const struct usdt_platform *platform = usdt_platform_native();
+    usdt_probe_init(&def->probe, platform == NULL ? NULL : platform->stub, argc);
     return &def->pub;
+}
+
+usdt_probe_t *usdt_probedef_probe(usdt_probedef_t *probedef)
+{
+    return probedef == NULL ? NULL : &def_of(probedef)->probe;
 }
 
 static void drop_slot(struct probedef *def)

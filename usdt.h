@@ -146,6 +146,14 @@ USDT_API usdt_probedef_t *usdt_create_probe(const char *func, const char *name, 
                                             const char **types);
 
 /*
+ * The probe of a definition: never NULL, the same from its creation to its end, and safe to check and
+ * fire all the time, whether it is published or not. What a thread should keep that fires while others
+ * enable and disable; the member `probe` is the same pointer or NULL, and changes then. NULL for NULL.
+ * Since 2.0.
+ */
+USDT_API usdt_probe_t *usdt_probedef_probe(usdt_probedef_t *probedef);
+
+/*
  * Gives up the caller's reference. The provider that holds the probe has one of its own, given up
  * by usdt_provider_free() or usdt_provider_remove_probe(); the definition and its usdt_probe_t
  * go when both are gone, in either order. From then on no thread may check or fire it.

@@ -100,6 +100,8 @@ int usdt_type_size(const struct usdt_platform *, const char *type);
 
 /* usdt_probe.c */
 void usdt_stubs_write(const struct usdt_stub *, void *to, size_t count);
+/* Detached. What never changes is set here, so that a check needs no order of two loads. */
+void usdt_probe_init(usdt_probe_t *, const struct usdt_stub *, size_t argc);
 void usdt_probe_place(usdt_probe_t *, const struct usdt_stub *, uintptr_t slot);
 void usdt_probe_detach(usdt_probe_t *); /* fires nothing from now on, without a stub */
 

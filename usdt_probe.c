@@ -22,9 +22,16 @@ void usdt_stubs_write(const struct usdt_stub *stub, void *to, size_t count)
 #define STORE(p, value) (*(p) = (value))
 #endif
 
+void usdt_probe_init(usdt_probe_t *probe, const struct usdt_stub *stub, size_t argc)
+{
+    probe->argc = (uint32_t)argc;
+    if (stub != NULL)
+        memcpy(&probe->pristine, stub->code + stub->site, sizeof probe->pristine);
+    usdt_probe_detach(probe);
+}
+
 void usdt_probe_place(usdt_probe_t *probe, const struct usdt_stub *stub, uintptr_t slot)
 {
-    memcpy(&probe->pristine, stub->code + stub->site, sizeof probe->pristine);
     STORE(&probe->site, (const volatile uint32_t *)(slot + stub->site));
     STORE(&probe->isenabled_addr, (int (*)(void))(slot + stub->isenabled));
     STORE(&probe->probe_addr, (void *)(slot + stub->probe));

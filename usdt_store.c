@@ -68,6 +68,18 @@ static bool write_all(int fd, const unsigned char *bytes, size_t len)
     return true;
 }
 
+/* Moves a descriptor out of the way of 0, 1 and 2: where the program has closed those, its own output
+   would go to the image, and its input come from there. */
+static int above_stdio(int fd)
+{
+    if (fd < 0 || fd > 2)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3), error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
 /* Opens, making it if need be, a directory that only we can write; -1 and a reason otherwise, no reason
    where there is no parent for it. */
 static int open_private_dir(const char *parent, const char *name, const char *path,
@@ -135,13 +147,15 @@ static int create_file(int dir, const char *name, const unsigned char *bytes, si
     int fd = openat(dir, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
-    bool done = flock(fd, LOCK_SH | LOCK_NB) == 0 && write_all(fd, bytes, len) &&
+    fd = above_stdio(fd);
+    bool done = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0 && write_all(fd, bytes, len) &&
                 fchmod(fd, 0400) == 0 &&
                 (linkat(dir, temporary, dir, name, 0) == 0 || errno == EEXIST);
     int error = errno;
     unlinkat(dir, temporary, 0);
     if (!done) {
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         errno = error;
         return -1;
     }
@@ -199,12 +213,13 @@ static int open_file(int dir, const char *name, const char *path, const unsigned
     int maker = -1, fd = -1;
     /* Somebody may be removing the file at any moment; who keeps on removing it wins. */
     for (int i = 0; i < 100; i++) {
-        fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        fd = above_stdio(openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
         if (fd < 0 && errno == ENOENT) {
             if (maker >= 0)
                 close(maker);
             maker = create_file(dir, name, bytes, len);
-            if (maker < 0 && errno != ENOENT) {
+            /* Either: a sweep took the new file before it was locked. */
+            if (maker < 0 && errno != ENOENT && errno != EWOULDBLOCK) {
                 reason = strerror(errno);
                 break;
             }
@@ -295,6 +310,7 @@ int usdt_memfd(const char *name, const unsigned char *bytes, size_t len)
     int fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
     if (fd < 0 && errno == EINVAL)
         fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    fd = above_stdio(fd);
     if (fd < 0)
         return -1;
     if (!write_all(fd, bytes, len)) {
@@ -332,10 +348,14 @@ bool usdt_store_put(struct usdt_stored *stored, const char *name, const unsigned
         add_reason(why, "/run, /tmp", "not there");
 
     struct stat st;
-    if (fstat(stored->fd, &st) == 0) {
-        stored->dev = st.st_dev;
-        stored->ino = st.st_ino;
+    if (fstat(stored->fd, &st) != 0) {
+        add_reason(why, stored->path != NULL ? stored->path : "memfd", strerror(errno));
+        close(stored->fd);
+        free(stored->path);
+        return false;
     }
+    stored->dev = st.st_dev;
+    stored->ino = st.st_ino;
     return true;
 }
 
