@@ -36,6 +36,7 @@ help:
 	@echo 'make             libusdt.a, $(SONAME), test_usdt'
 	@echo 'make demo        fire a few probes and show them through the kernel (as root)'
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
+	@echo 'make stress      the tests of threads, fork, files and growth, at length (a quarter of an hour)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'
@@ -88,14 +89,33 @@ $(B)/tests/%.o: tests/%.c $(B)/flags
 $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
+# Programs for the tests to run.
+TEST_PROGRAMS := faults forks growth threads
+$(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
+	$(LINK) -o $@ $< $(O)/libusdt.a $(WRAP) -pthread
+
+COMMA := ,
+# The calls of the library that tests/faults.c makes fail.
+$(B)/tests/faults: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,calloc realloc strdup free open open64 \
+	openat openat64 fstat fstat64 mkdirat flock write pread pread64 fchmod linkat unlinkat unlink close \
+	fcntl fcntl64 mmap mmap64 mprotect mremap munmap ioctl syscall uname nanosleep fdopendir readdir \
+	readdir64 closedir getrlimit getrlimit64 clock_gettime)
+TESTED := all $(O)/build/usdt_build $(TEST_PROGRAMS:%=$(B)/tests/%)
+
 demo: $(B)/demo
 	@$(PERL) examples/demo.pl $(B)/demo
 
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
-test: all $(O)/build/usdt_build
-	@O=$(O) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' USDT_TEST_CFLAGS='$(CFLAGS)' \
-		$(PROVE) -Itests/lib $(PROVE_FLAGS) $(TESTS)
+PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
+          USDT_TEST_CFLAGS='$(CFLAGS)' $(PROVE) -Itests/lib $(PROVE_FLAGS)
+test: $(TESTED)
+	@$(PROVING) $(TESTS)
+
+# The tests that do more the longer they run, long.
+STRESS_TESTS ?= tests/forks.t tests/growth.t tests/threads.t
+stress: $(TESTED)
+	@USDT_TEST_STRESS=1 $(PROVING) $(STRESS_TESTS)
 
 # DTrace and newer kernels than this machine's, emulated: tests/vm/machine --help says what it needs.
 KERNELS ?= trixie sid
@@ -121,7 +141,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
 
 FORCE:
-.PHONY: all help demo test test-dtrace install uninstall clean FORCE
+.PHONY: all help demo test stress test-dtrace install uninstall clean FORCE
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

@@ -52,6 +52,18 @@ extern "C" {
 #define USDT_LOAD_(p) (*(p))
 #endif
 
+/* The kernel and the library change a site while it is read, as one word: not a race to report. */
+#if defined(__SANITIZE_THREAD__)
+#define USDT_NO_TSAN_ __attribute__((no_sanitize_thread))
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define USDT_NO_TSAN_ __attribute__((no_sanitize("thread")))
+#endif
+#endif
+#ifndef USDT_NO_TSAN_
+#define USDT_NO_TSAN_
+#endif
+
 /* The inline functions below are also symbols of the library, for callers that cannot include a
    header. Only usdt_probe.c defines this macro. */
 #ifndef USDT_INLINE
@@ -232,7 +244,7 @@ USDT_API const char *usdt_version(void);
 #ifdef USDT_EXPORT_INLINE_
 USDT_API int usdt_is_enabled(usdt_probe_t *probe);
 #endif
-USDT_INLINE int usdt_is_enabled(usdt_probe_t *probe)
+USDT_INLINE USDT_NO_TSAN_ int usdt_is_enabled(usdt_probe_t *probe)
 {
     return probe != NULL && USDT_UNLIKELY_(*USDT_LOAD_(&probe->site) != probe->pristine);
 }

@@ -58,8 +58,6 @@ static bool write_all(int fd, const unsigned char *bytes, size_t len)
     }
     while (len > 0) {
         ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
         if (n <= 0)
             return false;
         bytes += n;
@@ -169,8 +167,6 @@ static bool has_content(int fd, const unsigned char *bytes, size_t len)
     unsigned char part[16384];
     for (size_t at = 0; at < len;) {
         ssize_t n = pread(fd, part, sizeof part, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
         if (n <= 0 || (size_t)n > len - at || memcmp(part, bytes + at, (size_t)n) != 0)
             return false;
         at += (size_t)n;

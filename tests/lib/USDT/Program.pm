@@ -42,14 +42,15 @@ sub can_link_32 {
     return system("echo 'int main(void){return 0;}' | $cc -m32 -x c -o $out/build/can_link_32 - 2>/dev/null") == 0;
 }
 
-# Starts a program. Options: bits (default: the machine's), command (a list to put before it), env.
+# Starts a program. Options: bits (default: the machine's), command (a list to put before it), env,
+# program (another than test_usdt, with its arguments: see work()).
 sub new {
     my ($class, %o) = @_;
     my $bits = $o{bits} // native_bits();
-    my ($path, $why) = $class->path($bits);
-    croak $why if !defined $path;
+    my ($path, $why) = $o{program} ? () : $class->path($bits);
+    croak $why if defined $why;
     local %ENV = (%ENV, %{ $o{env} // {} });
-    my $pid = open2(my $from, my $to, @{ $o{command} // [] }, $path, '-');
+    my $pid = open2(my $from, my $to, @{ $o{command} // [] }, @{ $o{program} // [$path, '-'] });
     $to->autoflush(1);
     return bless { pid => $pid, from => $from, to => $to, bits => $bits, wx => [] }, $class;
 }
@@ -86,6 +87,19 @@ sub ok {
     my $reply = $self->do(@fields);
     $reply =~ /^ok ?(.*)/s or croak "'@fields' failed: $reply";
     return $1;
+}
+
+# For a program of tests/ that waits for a line, works, and prints "NAME NUMBER" lines and "end": has it
+# work; returns those numbers by their names.
+sub work {
+    my ($self) = @_;
+    $self->send('go');
+    my %numbers;
+    while ((my $line = $self->receive) ne 'end') {
+        my ($name, $number) = $line =~ /^(\w+) (-?\d+)$/ or croak "not a result: $line";
+        $numbers{$name} = $number;
+    }
+    return \%numbers;
 }
 
 # A provider with probes: name => [types]. Definitions are named as their probes.
