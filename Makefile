@@ -89,8 +89,8 @@ $(B)/tests/%.o: tests/%.c $(B)/flags
 $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
-# Programs for the tests to run.
-TEST_PROGRAMS := faults forks growth threads
+# Programs that know no more than usdt.h, for the tests to run.
+TEST_PROGRAMS := bad_input faults forks growth threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
 	$(LINK) -o $@ $< $(O)/libusdt.a $(WRAP) -pthread
 

@@ -133,13 +133,15 @@ static const char *const formats[] = {
 void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...)
 {
     char *message = provider != NULL ? provider_of(provider)->message : thread_message;
+    char text[USDT_WHY_MAX] = ""; /* an argument may be the message of before */
     va_list args;
     va_start(args, error);
     if (error >= 0 && (size_t)error < sizeof formats / sizeof formats[0])
-        vsnprintf(message, USDT_WHY_MAX, formats[error], args);
-    else
-        snprintf(message, USDT_WHY_MAX, "unknown error %d", (int)error);
+        vsnprintf(text, sizeof text, formats[error], args);
+    else if (error != USDT_ERROR_NONE)
+        snprintf(text, sizeof text, "unknown error %d", (int)error);
     va_end(args);
+    strcpy(message, text);
     if (provider != NULL) {
         provider_of(provider)->error = error;
         provider->error = message;
@@ -151,6 +153,14 @@ void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...)
 static int fail(struct provider *provider, usdt_error_t error, const char *what)
 {
     usdt_error(&provider->pub, error, what);
+    return -1;
+}
+
+static const char no_probe[] = "probe is NULL; look at what usdt_create_probe() returned";
+
+static int no_provider(void)
+{
+    usdt_error(NULL, USDT_ERROR_INVALID, "provider is NULL; look at what usdt_create_provider() returned");
     return -1;
 }
 
@@ -186,14 +196,14 @@ static char *copy_string(char **to, const char *from)
 usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t argc, const char **types)
 {
     char why[USDT_WHY_MAX] = "";
-    if (argc > USDT_ARG_MAX)
-        argc = USDT_ARG_MAX;
     bool good = usdt_check_name(USDT_NAME_FUNCTION, func, why) &&
                 usdt_check_name(USDT_NAME_PROBE, name, why);
     if (good && argc > 0 && types == NULL) {
         snprintf(why, sizeof why, "probe \"%s\": types is NULL, but argc is %zu", name, argc);
         good = false;
     }
+    if (argc > USDT_ARG_MAX)
+        argc = USDT_ARG_MAX;
     for (size_t i = 0; good && i < argc; i++)
         good = usdt_check_type(i, types[i], why);
     if (!good) {
@@ -364,9 +374,9 @@ static int add(struct provider *provider, struct probedef *def)
 int usdt_provider_add_probe(usdt_provider_t *provider, usdt_probedef_t *probedef)
 {
     if (provider == NULL)
-        return -1;
+        return no_provider();
     take_lock();
-    int result = probedef == NULL ? fail(provider_of(provider), USDT_ERROR_INVALID, "probe is NULL")
+    int result = probedef == NULL ? fail(provider_of(provider), USDT_ERROR_INVALID, no_probe)
                                   : add(provider_of(provider), def_of(probedef));
     drop_lock();
     return result;
@@ -400,9 +410,9 @@ static int remove_def(struct provider *provider, struct probedef *def)
 int usdt_provider_remove_probe(usdt_provider_t *provider, usdt_probedef_t *probedef)
 {
     if (provider == NULL)
-        return -1;
+        return no_provider();
     take_lock();
-    int result = probedef == NULL ? fail(provider_of(provider), USDT_ERROR_INVALID, "probe is NULL")
+    int result = probedef == NULL ? fail(provider_of(provider), USDT_ERROR_INVALID, no_probe)
                                   : remove_def(provider_of(provider), def_of(probedef));
     drop_lock();
     return result;
@@ -521,7 +531,7 @@ static int enable(struct provider *provider)
 int usdt_provider_enable(usdt_provider_t *provider)
 {
     if (provider == NULL)
-        return -1;
+        return no_provider();
     take_lock();
     int result = enable(provider_of(provider));
     drop_lock();
@@ -544,7 +554,7 @@ static int disable(struct provider *provider)
 int usdt_provider_disable(usdt_provider_t *provider)
 {
     if (provider == NULL)
-        return -1;
+        return no_provider();
     take_lock();
     int result = disable(provider_of(provider));
     drop_lock();

@@ -226,8 +226,8 @@ USDT_API void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...);
 
 /*
  * The message of the last error or notice of this provider; "" when there was none. Owned by the
- * provider and overwritten by its next one. With NULL: that of the last usdt_create_provider() or
- * usdt_create_probe() that failed in the calling thread.
+ * provider and overwritten by its next one. With NULL: that of the last usdt_create_provider(),
+ * usdt_create_probe() or call with a NULL provider that failed in the calling thread.
  */
 USDT_API char *usdt_errstr(usdt_provider_t *provider);
 
