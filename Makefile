@@ -89,15 +89,15 @@ $(B)/tests/%.o: tests/%.c $(B)/flags
 $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
-# Programs that know no more than usdt.h, for the tests to run.
-TEST_PROGRAMS := bad_input faults forks growth threads
+# Programs for the tests to run.
+TEST_PROGRAMS := bad_input faults forks growth stepper threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
 	$(LINK) -o $@ $< $(O)/libusdt.a $(WRAP) -pthread
 
 COMMA := ,
 # The calls of the library that tests/faults.c makes fail.
 $(B)/tests/faults: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,calloc realloc strdup free open open64 \
-	openat openat64 fstat fstat64 mkdirat flock write pread pread64 fchmod linkat unlinkat unlink close \
+	openat openat64 fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 mkdirat flock write pread pread64 fchmod linkat unlinkat close \
 	fcntl fcntl64 mmap mmap64 mprotect mremap munmap ioctl syscall uname nanosleep fdopendir readdir \
 	readdir64 closedir getrlimit getrlimit64 clock_gettime)
 TESTED := all $(O)/build/usdt_build $(TEST_PROGRAMS:%=$(B)/tests/%)
@@ -113,7 +113,7 @@ test: $(TESTED)
 	@$(PROVING) $(TESTS)
 
 # The tests that do more the longer they run, long.
-STRESS_TESTS ?= tests/forks.t tests/growth.t tests/threads.t
+STRESS_TESTS ?= tests/faults.t tests/forks.t tests/growth.t tests/threads.t tests/stress/*.t
 stress: $(TESTED)
 	@USDT_TEST_STRESS=1 $(PROVING) $(STRESS_TESTS)
 

@@ -11,8 +11,9 @@
  *
  * Its users hold a shared flock. The lock belongs to the open file, and a mapping keeps that open:
  * so the descriptor is closed once the file is mapped, the lock goes with the last mapping, in
- * whatever way the process ends, and a forked child holds it too. Who gets the exclusive lock knows
- * that nobody uses the file, and may remove it.
+ * whatever way the process ends, and a forked child holds it too. (On overlayfs a mapping is of the
+ * file below: there the descriptor stays open.) Who gets the exclusive lock knows that nobody uses
+ * the file, and may remove it.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE
@@ -31,6 +32,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,7 +40,27 @@
 #define MFD_EXEC 0x10u /* Linux 6.3: executable also where vm.memfd_noexec is 1 */
 #endif
 
+#ifndef OVERLAYFS_SUPER_MAGIC
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630 /* linux/magic.h */
+#endif
+
 static const char suffix[] = ".so";
+
+/* Whether the name still is that of the open file. Who waits for a lock may get it when the file is
+   gone, and its name another's. */
+static bool has_name(int fd, int dir, const char *name)
+{
+    struct stat st, named;
+    return fstat(fd, &st) == 0 && fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           st.st_dev == named.st_dev && st.st_ino == named.st_ino;
+}
+
+/* Removes a file unless somebody uses it. */
+static void remove_unused(int fd, int dir, const char *name)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && has_name(fd, dir, name))
+        unlinkat(dir, name, 0);
+}
 
 /* Adds a reason to why[], behind those that are there; what no longer fits is cut. */
 static void add_reason(char why[USDT_WHY_MAX], const char *where, const char *what)
@@ -125,8 +147,12 @@ static void sweep(int dir)
         if (fd < 0)
             continue;
         struct stat st;
-        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0)
-            unlinkat(dir, entry->d_name, 0);
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+            if (entry->d_name[0] == '.' && st.st_nlink > 1)
+                unlinkat(dir, entry->d_name, 0); /* it has its own name by now */
+            else
+                remove_unused(fd, dir, entry->d_name);
+        }
         close(fd);
     }
     closedir(list);
@@ -225,9 +251,8 @@ static int open_file(int dir, const char *name, const char *path, const unsigned
             reason = errno == ELOOP ? "is a symbolic link" : strerror(errno);
             break;
         }
-        struct stat st;
         if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
-            if (fstat(fd, &st) == 0 && st.st_nlink > 0) {
+            if (has_name(fd, dir, name)) {
                 reason = refuse_file(fd, bytes, len);
                 break;
             }
@@ -242,9 +267,14 @@ static int open_file(int dir, const char *name, const char *path, const unsigned
     }
     if (reason != NULL) {
         add_reason(why, path, reason);
-        if (fd >= 0)
+        if (maker >= 0)
+            close(maker);
+        if (fd >= 0) {
+            if (maker >= 0)
+                remove_unused(fd, dir, name); /* it was made for nothing */
             close(fd);
-        fd = -1;
+        }
+        return -1;
     }
     if (maker >= 0)
         close(maker);
@@ -366,21 +396,24 @@ void usdt_store_mapped(struct usdt_stored *stored)
 {
     if (stored->path == NULL)
         return; /* /proc/PID/fd/N is the only name a memfd has */
+    struct statfs fs;
+    if (fstatfs(stored->fd, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC)
+        return; /* what is mapped is the file below, which does not have the lock */
     close(stored->fd);
     stored->fd = -1;
 }
 
 void usdt_store_drop(struct usdt_stored *stored)
 {
+    if (is_ours(stored, stored->fd))
+        close(stored->fd);
     if (stored->path != NULL) {
         int fd = open(stored->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (is_ours(stored, fd) && flock(fd, LOCK_EX | LOCK_NB) == 0)
-            unlink(stored->path);
+        if (is_ours(stored, fd))
+            remove_unused(fd, AT_FDCWD, stored->path);
         if (fd >= 0)
             close(fd);
     }
-    if (is_ours(stored, stored->fd))
-        close(stored->fd);
     free(stored->path);
     *stored = (struct usdt_stored){ .fd = -1 };
 }
