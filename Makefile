@@ -107,8 +107,11 @@ demo: $(B)/demo
 
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
+# In two lanes: tests that have tracers, one after the other, and beside them the rest.
+TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/live.t,tests/places.t,tests/threads.t}
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
-          USDT_TEST_CFLAGS='$(CFLAGS)' $(PROVE) -Itests/lib $(PROVE_FLAGS)
+          USDT_TEST_CFLAGS='$(CFLAGS)' \
+          $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)
 test: $(TESTED)
 	@$(PROVING) $(TESTS)
 

@@ -5,6 +5,7 @@ package USDT::Program;
 use strict;
 use warnings;
 use Carp qw(croak);
+use Fcntl qw(LOCK_EX);
 use IO::Handle;
 use IPC::Open2;
 no warnings 'portable'; # addresses have 64 bits
@@ -28,6 +29,8 @@ sub path {
     return "$out/test_usdt" if $bits == native_bits();
     if (!$built{$bits}) {
         my $dir = "$out/build/32";
+        open my $lock, '>', "$out/build/32.lock" or croak "$out/build/32.lock: $!";
+        flock $lock, LOCK_EX or croak "flock: $!"; # tests run side by side
         my $log = qx{make ARCH=i386 O=$dir CFLAGS='@{[ $ENV{USDT_TEST_CFLAGS} // "-O2 -g" ]}' $dir/test_usdt 2>&1};
         croak "the 32-bit build fails:\n$log" if $? != 0 && can_link_32();
         $built{$bits} = $? == 0 ? ["$dir/test_usdt"]
