@@ -122,7 +122,7 @@ stress: $(TESTED)
 
 # DTrace and newer kernels than this machine's, emulated: tests/vm/machine --help says what it needs.
 KERNELS ?= trixie sid
-test-dtrace: $(O)/test_usdt
+test-dtrace: $(O)/test_usdt $(B)/tests/threads
 	@O=$(O) tests/vm/machine $(KERNELS)
 
 install: $(O)/libusdt.a $(O)/$(SONAME)

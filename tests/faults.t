@@ -52,14 +52,14 @@ subtest 'each call, each errno' => sub {
 };
 
 subtest 'limits, closed descriptors, seccomp' => sub {
+    plan skip_all => 'a sanitizer does not live within limits itself' if ($ENV{USDT_TEST_CFLAGS} // '') =~ /-fsanitize/;
     my %seen;
     for (faults('limits')) {
         my ($name, $result, $after, $files) = split ' ';
         $seen{$name}++;
         is("$result $after $files", '0 0 0', "$name: no harm, another process can enable, no file is left");
     }
-    delete $seen{RLIMIT_AS}; # AddressSanitizer needs more
-    is_deeply(\%seen, { (map { $_ => 1 } qw(RLIMIT_NOFILE RLIMIT_FSIZE closed_stdio closed_descriptors
-        seccomp_strict)), seccomp_filter_first => 6, seccomp_filter_later => 6 }, 'all were tried');
+    is_deeply(\%seen, { (map { $_ => 1 } qw(RLIMIT_NOFILE RLIMIT_AS RLIMIT_FSIZE closed_stdio
+        closed_descriptors seccomp_strict)), seccomp_filter_first => 6, seccomp_filter_later => 6 }, 'all were tried');
 };
 done_testing;

@@ -1,12 +1,14 @@
 /*
  * threads.c - a program that fires probes from many threads, or from a signal handler, while it changes
- * its providers. For tests/threads.t and tests/stress/threads.t to run and to trace.
+ * its providers. For tests/threads.t to run and to trace.
  *
  * Knows only usdt.h. Every hit carries (n, ~n, 3n): a tracer sees whether its arguments belong together.
  *
  *     threads fire SECONDS     8 threads fire and check, 3 others define, enable, disable, remove, free
  *     threads signal SECONDS   a signal handler fires, and sometimes forks; it interrupts enable and disable
  *     threads grow BATCHES     a thread fires while the provider gets 100 more probes so many times
+ *     threads half TIMES       goes on from the second half of the site, where newer kernels of x86_64 put
+ *                              a call, when the probe is published and when it no longer is
  *
  * Prints "ready PID", waits for a line, works, prints "fired N", the hits of steady:s that a tracer must
  * have seen if it watched all the time, and what else it counted; waits for another line and ends.
@@ -267,10 +269,49 @@ static void run_growth(int batches, usdt_provider_t *provider)
     pthread_join(thread, NULL);
 }
 
+#if defined(__x86_64__)
+/* Does what a thread does that was interrupted between the `lea -128(%rsp), %rsp` and the `call` that the
+   kernel puts in place of the 10-byte nop, behind the first byte of the site. Returns by how much the stack
+   pointer is wrong afterwards. */
+static long go_on_half_way(const usdt_probe_t *probe)
+{
+    uintptr_t at = (uintptr_t)probe->site + 1 + 5;
+    long wrong;
+    __asm__ volatile("lea -256(%%rsp), %%rsp\n\t" /* past the red zone */
+                     "mov %%rsp, %%rbx\n\t"
+                     "lea 1f(%%rip), %%r11\n\t" /* where the stub returns to, which it has popped */
+                     "lea -128(%%rsp), %%rsp\n\t"
+                     "jmp *%1\n"
+                     "1:\tsub %%rsp, %%rbx\n\t"
+                     "lea 256(%%rsp, %%rbx), %%rsp"
+                     : "=b"(wrong)
+                     : "a"(at)
+                     : "r11", "memory", "cc");
+    return wrong;
+}
+
+static void run_half_way(int times, usdt_provider_t *provider)
+{
+    long wrong = 0;
+    for (int i = 0; i < times; i++) {
+        wrong += go_on_half_way(steady);
+        MUST(usdt_provider_disable(provider) == 0);
+        wrong += go_on_half_way(steady);
+        MUST(usdt_provider_enable(provider) == 0);
+    }
+    printf("wrong %ld\n", wrong);
+}
+#else
+static void run_half_way(int times, usdt_provider_t *provider)
+{
+    (void)times, (void)provider;
+}
+#endif
+
 int main(int argc, char **argv)
 {
-    if (argc != 3 || strchr("fsg", argv[1][0]) == NULL) {
-        fputs("usage: threads fire SECONDS | signal SECONDS | grow BATCHES\n", stderr);
+    if (argc != 3 || strchr("fsgh", argv[1][0]) == NULL) {
+        fputs("usage: threads fire SECONDS | signal SECONDS | grow BATCHES | half TIMES\n", stderr);
         return 2;
     }
     for (int i = 0; i < POOL; i++) {
@@ -295,8 +336,10 @@ int main(int argc, char **argv)
         run_threads(strtod(argv[2], NULL), changes);
     else if (argv[1][0] == 's')
         run_signals(strtod(argv[2], NULL), changes);
-    else
+    else if (argv[1][0] == 'g')
         run_growth(atoi(argv[2]), steadies);
+    else
+        run_half_way(atoi(argv[2]), steadies);
     printf("fired %lu\nenables %lu\nrefused %lu\nend\n", (unsigned long)fired, (unsigned long)enables,
            (unsigned long)refused);
     wait_for_line();

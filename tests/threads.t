@@ -99,12 +99,21 @@ USDT::Tracer::with('bpftrace', 'a tracer of the old probes while 1,000 are added
     my $notes = 0;
     $notes += @{ USDT::Image->new(%$_)->{elf}{notes} } for @steady;
     is($notes, 1001, 'with 1,001 notes in all');
-    is(counted($tracer->stop)->{steady}, $numbers->{fired}, 'the tracer missed none of them');
+    my $output = $tracer->stop;
+    is(counted($output)->{steady}, $numbers->{fired}, 'the tracer missed none of them') or diag $output;
     ends($program);
 });
 
+# Linux has direct calls on x86_64 only.
+subtest 'a thread half-way through a direct call when the probe goes' => sub {
+    my ($numbers, $program) = run($threads, 'half', 10);
+    is($numbers->{wrong}, 0, 'goes on with the right stack pointer');
+    ends($program);
+} if $ENV{B} =~ /x86_64$/;
+
 subtest 'ThreadSanitizer' => sub {
     plan skip_all => 'this run has another sanitizer' if $sanitized;
+    plan skip_all => 'make is not installed' if system('command -v make >/dev/null 2>&1') != 0;
     my $dir = ($ENV{O} // '.') . '/build/tsan';
     my ($arch) = $ENV{B} =~ m{([^/]+)$};
     my $make = "make -s O=$dir ARCH=$arch CFLAGS='-O1 -g -fsanitize=thread' $dir/build/$arch/tests/threads 2>&1";
