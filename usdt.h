@@ -12,19 +12,39 @@
  *     usdt_provider_enable(p);
  *     USDT_PROBE(d->probe, request_id, path);
  *
- * Contracts that hold for every declaration here, unless it says otherwise:
+ * Contracts that hold for every declaration here, unless it says otherwise. (SECURITY.md says what the
+ * library does to the system, and what others can do to it.)
  *
- * Threads. usdt_is_enabled(), USDT_PROBE() and usdt_fire_probe() take no lock, make no system call
- * and may run in any thread at any time, also while another thread enables, disables or changes
- * the provider. All other functions take one lock of the library's own and may be called from any
- * thread; what an object's reference protects is said at usdt_probe_release().
+ * Threads. usdt_is_enabled(), USDT_PROBE(), usdt_fire_probe() and usdt_probedef_probe() take no lock,
+ * make no system call and may run in any thread at any time, also while another thread enables,
+ * disables or changes the provider. A thread that does so while others enable and disable keeps the
+ * pointer of usdt_probedef_probe(): the member `probe` of a definition changes then. All other functions
+ * take one lock of the library's own and may be called from any thread; they are no cancellation points.
+ * What an object's reference protects is said at usdt_probe_release(). An error message belongs to its
+ * provider, not to a thread: threads that use one provider at once may see each other's.
  *
- * Signals. Only usdt_is_enabled(), USDT_PROBE(), usdt_fire_probe() and usdt_version() are
- * async-signal-safe.
+ * Signals. Only those four functions and usdt_version() are async-signal-safe; a handler may call them
+ * also where it interrupts the library. The library installs no handler and blocks no signal.
+ *
+ * Processes. After fork() parent and child have the same providers, definitions and probes, live or
+ * not; a tracer of the probes sees both; each may then change its own, which the other does not
+ * notice. fork() is safe from any thread, and from a handler that interrupts the library. A child
+ * of vfork() or of the bare system call clone() may check and fire, no more. After exec() nothing of the
+ * library's is left but a file (see below).
+ *
+ * Files and descriptors. On Linux an enabled provider has a file for each usdt_provider_enable() that
+ * found new probes, shared with all processes of the same user and the same definitions; the last user
+ * removes it, at usdt_provider_disable() or at exit(). What a process leaves that ends otherwise
+ * (_exit(), a signal, exec()) the first usdt_provider_enable() of another one removes. No descriptor is
+ * open between calls, but where the probes are in a memfd, or the file is on overlayfs: then one for each
+ * file, close-on-exec, never 0, 1 or 2. A program that closes it, or all, does no harm to itself.
+ *
+ * Memory. No page is ever both writable and executable. Address ranges of published probes are used
+ * again, never unmapped: a program has as many as it had images at one time.
  *
  * Errors. A function fails in one way: it returns -1 or NULL, and leaves a message and a code,
  * which usdt_errstr() and usdt_provider_errno() return. No function ends the program, prints, or
- * raises a signal.
+ * raises a signal. What failed may be tried again; nothing is half done.
  */
 #ifndef USDT_H
 #define USDT_H
@@ -168,16 +188,19 @@ USDT_API usdt_probe_t *usdt_probedef_probe(usdt_probedef_t *probedef);
 /*
  * Gives up the caller's reference. The provider that holds the probe has one of its own, given up
  * by usdt_provider_free() or usdt_provider_remove_probe(); the definition and its usdt_probe_t
- * go when both are gone, in either order. From then on no thread may check or fire it.
+ * go when both are gone, in either order, and whether the provider is enabled or not: a probe
+ * that is released at once lives as long as its provider. From then on no thread may check or fire it.
  * NULL is allowed.
  */
 USDT_API void usdt_probe_release(usdt_probedef_t *probedef);
 
 /*
  * Adds a probe; constant time. In an enabled provider the new probe becomes visible at the next
- * usdt_provider_enable(), which does not disturb those already there.
- * -1 if the provider already has a probe of this function and name (USDT_ERROR_DUP_PROBE), or the
- * definition already is in a provider (USDT_ERROR_INVALID).
+ * usdt_provider_enable(), which does not disturb those already there: their tracers miss nothing.
+ * A probe that was removed may be added again, to this provider or to another. (It has another
+ * address in another provider: a thread that is about to fire it while it moves may reach the old one.)
+ * -1 if the provider already has a probe of this function and name, this one or another
+ * (USDT_ERROR_DUP_PROBE), or the definition is in another provider (USDT_ERROR_INVALID).
  */
 USDT_API int usdt_provider_add_probe(usdt_provider_t *provider, usdt_probedef_t *probedef);
 
@@ -210,7 +233,8 @@ USDT_API int usdt_provider_enable(usdt_provider_t *provider);
  */
 USDT_API int usdt_provider_disable(usdt_provider_t *provider);
 
-/* Disables and frees a provider, and gives up its reference to each of its probes. NULL is allowed. */
+/* Disables and frees a provider, and gives up its reference to each of its probes: definitions that the
+   caller still holds stay valid, inert, and may be added to another provider. NULL is allowed. */
 USDT_API void usdt_provider_free(usdt_provider_t *provider);
 
 /*

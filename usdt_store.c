@@ -29,6 +29,7 @@
 #include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -349,6 +350,13 @@ int usdt_memfd(const char *name, const unsigned char *bytes, size_t len)
     return fd;
 }
 
+/* Whether the kernel keeps other processes of this user from changing this one (ptrace(2)): it runs with
+   more rights than they do, or holds a secret. A file of that user's is no place for its code. */
+static bool is_guarded(unsigned long uid)
+{
+    return uid != 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1;
+}
+
 bool usdt_store_put(struct usdt_stored *stored, const char *name, const unsigned char *bytes,
                     size_t len, char why[USDT_WHY_MAX])
 {
@@ -362,10 +370,14 @@ bool usdt_store_put(struct usdt_stored *stored, const char *name, const unsigned
 
     *stored = (struct usdt_stored){ .fd = -1 };
     why[0] = '\0';
-    bool found = (xdg != NULL && xdg[0] == '/' && store_in(stored, xdg, "usdt", file, bytes, len, why)) ||
-                 store_in(stored, user_dir, "usdt", file, bytes, len, why) ||
-                 (uid == 0 && store_in(stored, "/run", "usdt", file, bytes, len, why)) ||
-                 store_in(stored, "/tmp", tmp_name, file, bytes, len, why);
+    bool found = false;
+    if (is_guarded(uid))
+        add_reason(why, "no file", "this process is not dumpable; by a file, others of its user could change it");
+    else
+        found = (xdg != NULL && xdg[0] == '/' && store_in(stored, xdg, "usdt", file, bytes, len, why)) ||
+                store_in(stored, user_dir, "usdt", file, bytes, len, why) ||
+                (uid == 0 && store_in(stored, "/run", "usdt", file, bytes, len, why)) ||
+                store_in(stored, "/tmp", tmp_name, file, bytes, len, why);
     if (found)
         why[0] = '\0'; /* a place that works: nobody needs to know of the others */
     else if (!store_in_memfd(stored, bytes, len, why))

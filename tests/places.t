@@ -311,25 +311,30 @@ with_mounts('a program that runs with more rights than its caller', sub {
     mounted('tmpfs', 'suid,exec,mode=755', "$world/bin");
     chown $NOBODY, $NOBODY, $xdg;
     my ($path) = USDT::Program->path(USDT::Program::native_bits());
-    for my $secure (0, 1) {
-        my $copy = "$world/bin/test_usdt.$secure";
+    # By its mode: who owns it, where the image is, and what is said of that.
+    for (['0755', 0, "$xdg/usdt/$image", 'a usual one uses XDG_RUNTIME_DIR'],
+        ['04755', 1, "/run/usdt/$image", 'a set-user-id one ignores it, and uses what root alone can write'],
+        ['02755', 1, undef, 'a set-group-id one, whose caller could write its file, has none']) {
+        my ($mode, $secure, $where, $name) = @$_;
+        my $copy = "$world/bin/test_usdt.$mode";
         system('cp', $path, $copy) == 0 or die;
         chown 0, 12345, $copy;
-        chmod $secure ? 02755 : 0755, $copy;
+        chmod oct $mode, $copy;
         my $program = starts(xdg => $xdg, world => $world, before => ['setpriv', "--reuid=$NOBODY",
             "--regid=$NOBODY", '--clear-groups', 'sh', '-c', "exec $copy -"]);
         my %auxv = unpack $Config{ptrsize} == 8 ? 'Q*' : 'L*', read_file('/proc/' . $program->pid . '/auxv');
         SKIP: {
             skip 'a 32-bit program has another auxv', 1 if USDT::Program::native_bits() != 64;
-            is($auxv{23}, $secure, $secure ? 'with the set-group-id bit: the kernel says so (AT_SECURE)' : 'without: the kernel says nothing');
+            is($auxv{23}, $secure, "mode $mode: AT_SECURE is $secure");
         }
-        like($program->do(qw(enable p)), qr/^ok $/, 'it is enabled');
-        my ($mapped) = map { $_->{path} } $program->images;
-        is($mapped, $secure ? "/tmp/usdt-$NOBODY/$image" : "$xdg/usdt/$image",
-            $secure ? 'XDG_RUNTIME_DIR is ignored' : 'XDG_RUNTIME_DIR is used');
-        is(-d "$xdg/usdt" ? 1 : 0, $secure ? 0 : 1, $secure ? 'and untouched' : 'and has the directory');
+        like($program->do(qw(enable p)), $where ? qr/^ok $/ : qr/^ok .*memfd \(no file: .*not dumpable/, 'it is enabled');
+        is_deeply([map { $_->{path} } $program->images], [$where // ()], $name);
+        is(in_memfd($program), $where ? 0 : 1, 'else in a memfd');
+        is(-d "$xdg/usdt" ? 1 : 0, $secure ? 0 : 1, 'XDG_RUNTIME_DIR is touched by a usual one only');
+        is(-d "$world/tmp/usdt-$NOBODY" ? 1 : 0, 0, '/tmp by none');
         my $status = $program->quit;
         is($status, 0, 'the program ended well') if !($sanitized && $secure); # LeakSanitizer cannot look at it
+        is_deeply([glob "$world/run/usdt/*.so"], [], 'and left no file');
         system('rm', '-rf', "$xdg/usdt");
     }
     system('umount', '-l', "$world/bin");
