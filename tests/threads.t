@@ -38,11 +38,13 @@ sub holder {
 # bpftrace on images, for all programs: counts hits, and those whose arguments are torn, by provider.
 sub bpftrace {
     my (@images) = @_;
-    my @script = 'interval:ms:50 { if (!@on) { printf("attached\n"); @on = 1; } }';
+    my @script;
     for my $image (@images) {
         push @script, "usdt:@{[ $image->path ]}:$_->{provider}:$_->{name} { \@$_->{provider} = count();"
             . ' if (arg1 != ~arg0 || arg2 != 3 * arg0) { @torn = count(); } }' for @{ $image->{elf}{notes} };
     }
+    # The last to be attached.
+    push @script, 'interval:ms:50 { if (!@on) { printf("attached\n"); @on = 1; } }';
     my $tracer = USDT::Tracer->start('bpftrace', '-e', "@script");
     ok($tracer->until(sub { $tracer->output =~ /^attached$/m }), 'bpftrace attaches');
     return $tracer;
