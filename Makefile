@@ -116,7 +116,8 @@ test: $(TESTED)
 	@$(PROVING) $(TESTS)
 
 # The tests that do more the longer they run, long.
-STRESS_TESTS ?= tests/faults.t tests/forks.t tests/growth.t tests/threads.t tests/stress/*.t
+STRESS_TESTS ?= tests/faults.t tests/forks.t tests/growth.t tests/memory.t tests/threads.t \
+	tests/stress/*.t
 stress: $(TESTED)
 	@USDT_TEST_STRESS=1 $(PROVING) $(STRESS_TESTS)
 

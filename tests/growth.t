@@ -16,6 +16,8 @@ for (['enable', $stress ? 10_000 : 200, 'enable and disable'],
     my ($mode, $cycles, $what) = @$_;
     my %is = map { split ' ' } grep { / / } split /\n/, qx{XDG_RUNTIME_DIR=$dir $ENV{B}/tests/growth $mode $cycles};
     is($?, 0, "$cycles times: $what");
+    my $figures = join ', ', map { "$_ $is{$_}" } sort keys %is;
+    $stress ? diag "$cycles times $what: $figures" : note $figures;
     # A page here or there is the allocator's, or the scheduler's.
     my $grown = $is{rss_kib_after} - $is{rss_kib_before};
     cmp_ok($grown, '<=', 256, "resident memory: $is{rss_kib_before} KiB half-way, $is{rss_kib_after} KiB at the end");

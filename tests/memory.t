@@ -55,6 +55,18 @@ USDT::Tracer::subtest_unless($no_valgrind,
     like($log, qr/All heap blocks were freed|definitely lost: 0 bytes/, 'everything was freed');
 });
 
+USDT::Tracer::subtest_unless($no_valgrind, 'nor in programs that change their providers over and over', sub {
+    my $valgrind = 'valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all';
+    my @programs = ('growth enable 20', 'growth add 100', 'growth many 20');
+    push @programs, 'bad_input' if $ENV{USDT_TEST_STRESS}; # every bad call and order of calls: a minute
+    my $runtime = File::Temp->newdir;
+    chmod 0700, $runtime;
+    for my $program (@programs) {
+        is(system("XDG_RUNTIME_DIR=$runtime $valgrind $ENV{B}/tests/$program > $dir/replies 2> $dir/log"), 0, $program)
+            or diag do { local (@ARGV, $/) = "$dir/log"; <> };
+    }
+});
+
 # Instructions that the program executes to add and publish so many probes.
 sub instructions {
     my ($count, @after) = @_;
