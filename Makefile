@@ -38,6 +38,7 @@ help:
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
 	@echo 'make stress      the tests of threads, fork, files and growth, at length (a quarter of an hour)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
+	@echo 'make fuzz        fuzz the API and the builders, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'
 	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
@@ -102,6 +103,40 @@ $(B)/tests/faults: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,calloc realloc strdu
 	readdir64 closedir getrlimit getrlimit64 clock_gettime)
 TESTED := all $(O)/build/usdt_build $(TEST_PROGRAMS:%=$(B)/tests/%)
 
+# The fuzz targets as programs that replay inputs, and a test of what judges them: no clang needed.
+CHECKS := check check_dof check_elf
+REPLAYS := $(addprefix $(B)/fuzz/,replay_build replay_api check_selftest)
+TESTED += $(REPLAYS)
+$(B)/fuzz/%.o: fuzz/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/fuzz/replay_build: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_build $(CHECKS))
+$(B)/fuzz/replay_api: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_api check)
+$(B)/fuzz/check_selftest: $(patsubst %,$(B)/fuzz/%.o,check_selftest $(CHECKS))
+$(REPLAYS): $(FOREIGN) $(O)/libusdt.a
+	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a -pthread
+
+# RUNS=N executions of each fuzz target, from the kept corpus; FUZZ is where what they find is written.
+# Without trace-cmp they are twice as fast, and see as much: fuzz/types.dict has the words.
+RUNS ?= 100000
+FUZZ_CC ?= clang
+FUZZ_FLAGS ?= -O2 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
+              -fsanitize=fuzzer,address,undefined -fno-sanitize-coverage=trace-cmp
+FUZZ := $(O)/build/fuzz
+$(FUZZ)/fuzz_build: fuzz/fuzz_build.c $(CHECKS:%=fuzz/%.c)
+$(FUZZ)/fuzz_api: fuzz/fuzz_api.c fuzz/check.c
+$(FUZZ)/fuzz_build $(FUZZ)/fuzz_api: $(SOURCES) $(NATIVE:%=$(B)/usdt_tracepoints_%.o) $(FOREIGN) \
+                                     $(wildcard *.h fuzz/*.h) $(O)/build/last
+	@mkdir -p $(FUZZ)
+	$(FUZZ_CC) -std=c11 $(WARN) $(ARCHFLAGS) -I. $(FUZZ_FLAGS) -o $@ $(filter %.c %.o,$^) -pthread
+
+RUN_FUZZ = -runs=$(RUNS) -print_final_stats=1 -artifact_prefix=$(FUZZ)/
+fuzz: $(FUZZ)/fuzz_build $(FUZZ)/fuzz_api
+	@mkdir -p $(FUZZ)/build $(FUZZ)/api
+	$(FUZZ)/fuzz_build $(RUN_FUZZ) -max_len=1024 -dict=fuzz/types.dict $(FUZZ)/build fuzz/corpus/build
+	$(FUZZ)/fuzz_api $(RUN_FUZZ) -max_len=256 $(FUZZ)/api fuzz/corpus/api
+
 demo: $(B)/demo
 	@$(PERL) examples/demo.pl $(B)/demo
 
@@ -145,7 +180,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
 
 FORCE:
-.PHONY: all help demo test stress test-dtrace install uninstall clean FORCE
+.PHONY: all help demo test stress test-dtrace fuzz install uninstall clean FORCE
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)
