@@ -180,7 +180,8 @@ static void count_word(struct words *words, const char *word, size_t len)
         { "union", STRUCT },
     };
     for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
-        if (keywords[i].name[0] == word[0] && strlen(keywords[i].name) == len && memcmp(keywords[i].name, word, len) == 0) {
+        if (keywords[i].name[0] == word[0] && strlen(keywords[i].name) == len &&
+            memcmp(keywords[i].name, word, len) == 0) {
             words->of[keywords[i].keyword]++;
             return;
         }

@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 /*
- * The rules, about in the order of judging: the first one broken is the verdict. GIVEN_ rules compare with what was
- * put in, all others are those of the kernels and tracers. check_selftest.c breaks each one.
+ * The rules, about in the order of judging: the first one broken is the verdict. GIVEN_ rules compare with
+ * what was put in, all others are those of the kernels and tracers. check_selftest.c breaks each one.
  */
 #define CHECK_DOF_RULES(RULE)                                                              \
     RULE(DOF_SHORT, "a document holds its header")                                         \

@@ -1,5 +1,5 @@
 /*
- * check_elf.c - judges an ELF image with stapsdt notes as tracers read it, and compares it with what it was made of.
+ * check_elf.c - judges an ELF image with stapsdt notes as tracers read it; and by what it was made of.
  *
  * Written from <elf.h> and facts/linux.md ("The ELF image", "Argument specifications"). May not include
  * a header of the library nor be told how it lays an image out (see check.h). Any bytes may be given.
@@ -209,7 +209,8 @@ static bool has_note_segment(const struct image *image, const Elf64_Shdr *sectio
 {
     for (size_t i = 0; i < image->header.e_phnum; i++) {
         Elf64_Phdr segment = segment_at(image, i);
-        if (segment.p_type == PT_NOTE && segment.p_offset == section->sh_offset && segment.p_filesz == section->sh_size)
+        if (segment.p_type == PT_NOTE && segment.p_offset == section->sh_offset &&
+            segment.p_filesz == section->sh_size)
             return is_within(section->sh_offset, section->sh_size, SMALLEST_PAGE);
     }
     return false;
@@ -277,7 +278,8 @@ static bool judge_section(struct image *image, size_t i)
             uint64_t flags = section.sh_flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR);
             REQUIRE(image->index[p] == 0, SECTION_TWICE, "%s", name);
             REQUIRE(section.sh_type == parts[p].type, SECTION_TYPE, "%s: %" PRIu32, name, section.sh_type);
-            REQUIRE(flags == parts[p].flags || flags == parts[p].or_flags, SECTION_FLAGS, "%s: %" PRIx64, name, flags);
+            REQUIRE(flags == parts[p].flags || flags == parts[p].or_flags, SECTION_FLAGS, "%s: %" PRIx64, name,
+                    flags);
             image->index[p] = i;
             image->part[p] = section;
         }

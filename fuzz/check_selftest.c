@@ -27,7 +27,11 @@ enum place {
     SITE_CODE, ENABLED_CODE,
 };
 
-enum mode { SET, ADD, AT /* the value is added to the offset of section `from` */, COPY /* of the same place, index `from` */ };
+enum mode {
+    SET, ADD,
+    AT,   /* the value is added to the offset of section `from` */
+    COPY, /* of the same place, index `from` */
+};
 
 struct patch {
     enum place place;
@@ -62,7 +66,8 @@ static const char *const platforms[][2] = {
 };
 
 enum { S_NULL, S_TEXT, S_BASE, S_NOTES, S_ID, S_NAMES };
-static const char *const sections[] = { "", ".text", ".stapsdt.base", ".note.stapsdt", ".note.gnu.build-id", ".shstrtab" };
+static const char *const sections[] = { "",          ".text", ".stapsdt.base", ".note.stapsdt",
+                                        ".note.gnu.build-id", ".shstrtab" };
 
 static int failed;
 static bool is_broken[CHECK_RULES];
@@ -218,7 +223,7 @@ static unsigned char *find(struct work *work, const struct patch *patch, unsigne
         return work->code + (long)work->given.site + patch->member;
     if (patch->place == ENABLED_CODE)
         return work->code + (long)work->given.enabled_site + patch->member;
-    size_t at = patch->place < EHDR ? find_in_dof(work, patch->place, index) : find_in_elf(work, patch->place, index);
+    size_t at = (patch->place < EHDR ? find_in_dof : find_in_elf)(work, patch->place, index);
     at = (size_t)((long)at + patch->member);
     if (at > work->len || patch->width > work->len - at)
         die("a patch is outside");
@@ -320,7 +325,8 @@ static unsigned char *dof_section(struct work *work, uint32_t i)
 
 static void enabled_first(struct work *work)
 {
-    swap(dof_section(work, 0), work->bytes + dof_section_at(work, CHECK_PRENOFFS), sizeof(struct check_dof_section));
+    swap(dof_section(work, 0), work->bytes + dof_section_at(work, CHECK_PRENOFFS),
+         sizeof(struct check_dof_section));
 }
 
 static void drop_provider(struct work *work)
@@ -693,7 +699,8 @@ static void run(const struct test *tests, size_t count, bool elf)
         const char *system = tests[i].system == NULL ? "linux" : tests[i].system;
         const char *arch = tests[i].arch == NULL ? "x86_64" : tests[i].arch;
         for (size_t p = 0; p < sizeof platforms / sizeof platforms[0]; p++)
-            if (strcmp(system, "*") == 0 || (strcmp(system, platforms[p][0]) == 0 && strcmp(arch, platforms[p][1]) == 0))
+            if (strcmp(system, "*") == 0 ||
+                (strcmp(system, platforms[p][0]) == 0 && strcmp(arch, platforms[p][1]) == 0))
                 run_on(&tests[i], elf, platforms[p][0], platforms[p][1]);
     }
 }

@@ -163,9 +163,11 @@ static void check_probe(struct def *model)
     int enabled = usdt_is_enabled(probe);
     if (model->traced == UNKNOWN)
         model->traced = enabled ? TRACED : NOT_TRACED;
-    REQUIRE(enabled == (model->traced == TRACED), "%s:%s: enabled is %d", model->function, model->name, enabled);
+    REQUIRE(enabled == (model->traced == TRACED), "%s:%s: enabled is %d", model->function, model->name,
+            enabled);
     REQUIRE(probe->isenabled_addr() == enabled, "%s:%s: isenabled_addr() agrees", model->function, model->name);
-    REQUIRE((*probe->site != probe->pristine) == (enabled != 0), "%s:%s: the site agrees", model->function, model->name);
+    REQUIRE((*probe->site != probe->pristine) == (enabled != 0), "%s:%s: the site agrees", model->function,
+            model->name);
     REQUIRE(probe->argc == model->argc, "%s:%s: argc %u", model->function, model->name, probe->argc);
     REQUIRE((uintptr_t)probe->site % 4 == 0 && probe->probe_addr != NULL, "%s:%s: the site is aligned",
             model->function, model->name);
@@ -177,12 +179,13 @@ static void check_def(struct def *model, bool thorough)
     if (def == NULL)
         return;
     int references = model->is_ours + (model->provider != NULL);
-    REQUIRE(def->argc == model->argc &&
-                (!thorough || (strcmp(def->name, model->name) == 0 && strcmp(def->function, model->function) == 0)),
+    REQUIRE(def->argc == model->argc && (!thorough || (strcmp(def->name, model->name) == 0 &&
+                                                       strcmp(def->function, model->function) == 0)),
             "%s:%s stays what it was", model->function, model->name);
     REQUIRE(def->refcnt == references, "%s:%s: refcnt %d, not %d", model->function, model->name, def->refcnt,
             references);
-    REQUIRE(usdt_probedef_probe(model->def) == model->probe, "%s:%s: another probe", model->function, model->name);
+    REQUIRE(usdt_probedef_probe(model->def) == model->probe, "%s:%s: another probe", model->function,
+            model->name);
     REQUIRE(def->probe == (model->is_published ? model->probe : NULL), "%s:%s: the member probe is %s",
             model->function, model->name,
             def->probe == NULL ? "NULL" : model->is_published ? "another" : "not NULL");
@@ -269,8 +272,8 @@ static void check_files(void)
         see_file(bytes, (size_t)len, seen);
     }
     for (size_t i = 0; i < ALL_DEFS; i++)
-        REQUIRE(seen[i] || defs[i].def == NULL || !defs[i].is_published, "%s:%s:%s is listed", defs[i].provider->name,
-                defs[i].function, defs[i].name);
+        REQUIRE(seen[i] || defs[i].def == NULL || !defs[i].is_published, "%s:%s:%s is listed",
+                defs[i].provider->name, defs[i].function, defs[i].name);
 }
 
 /* ---- input ---- */
@@ -357,7 +360,8 @@ static void create_probe(uint8_t operand)
     const char *function = next_name(buffers[0]), *name = next_name(buffers[1]);
     uint8_t byte = next_byte();
     size_t argc = byte % 41u, used = argc < USDT_ARG_MAX ? argc : USDT_ARG_MAX;
-    bool good = check_is_good_name(function, CHECK_LONGEST_FUNCTION) && check_is_good_name(name, CHECK_LONGEST_PROBE);
+    bool good = check_is_good_name(function, CHECK_LONGEST_FUNCTION) &&
+                check_is_good_name(name, CHECK_LONGEST_PROBE);
     if (byte >= 246)
         good = good && argc == 0;
     else if ((types = malloc((argc + 1) * sizeof *types)) != NULL)
@@ -451,7 +455,8 @@ static void remove_probe(struct provider *provider, struct def *def)
         size_t i = 0;
         while (provider->order[i] != def)
             i++;
-        memmove(&provider->order[i], &provider->order[i + 1], (--provider->count - i) * sizeof provider->order[0]);
+        memmove(&provider->order[i], &provider->order[i + 1],
+                (--provider->count - i) * sizeof provider->order[0]);
         leave_provider(def);
         provider->has_removed = provider->is_enabled;
     }
@@ -554,7 +559,7 @@ static void expect_hit(const struct def *def, size_t argc)
         hits.wanted = USDT_ARG_MAX;
 }
 
-/* argc values were passed: they have arrived, and 0 for what is missing, if the probe is traced; else nothing. */
+/* If the probe is traced, the argc values that were passed have arrived, and 0 for what is missing. */
 static void check_hit(const struct def *def, size_t argc, void *const *argv)
 {
     bool is_hit = def->traced == TRACED && def->traps;
@@ -629,8 +634,9 @@ static void set_error(struct provider *provider, uint8_t operand)
     usdt_error(provider->provider, USDT_ERROR_INVALID, "of a binding");
     expect_error(provider, USDT_ERROR_INVALID, "of a binding");
     if (operand % 4 == 1) { /* a code that does not exist */
-        usdt_error_t unknown = (usdt_error_t)(operand < 128 ? -2 - operand : operand);
+        usdt_error_t unknown = (usdt_error_t)(operand < 128 ? -2 - operand : USDT_ERROR_UNSUPPORTED + operand - 128);
         usdt_error(provider->provider, unknown);
+        REQUIRE(strcmp(usdt_errstr(provider->provider), "of a binding") != 0, "error %d has another message", unknown);
         expect_error(provider, unknown, "");
     } else if (operand % 4 == 2) {
         usdt_error(provider->provider, USDT_ERROR_MALLOC);
@@ -717,8 +723,8 @@ static void operate(uint8_t operation, uint8_t operand)
 
 /* ---- an execution ---- */
 
-/* Executable ranges without a file: what the library keeps for reuse. A definition has a slot in one image, so no
-   more images than definitions exist at a time, and none takes more than two pages. */
+/* Executable ranges without a file: what the library keeps for reuse. A definition has a slot in one image,
+   so no more images than definitions exist at a time, and none takes more than two pages. */
 static void check_ranges(void)
 {
     char line[512], mode[8];

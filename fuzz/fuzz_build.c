@@ -103,7 +103,7 @@ static void check_why(bool good, bool is_good, const char *why, const char *what
         require(i < USDT_WHY_MAX - 1 && why[i] >= 0x20 && why[i] <= 0x7e, "a refusal is printable", string);
 }
 
-/* A long input has many fields: the first ones are judged in every way, later ones in the one whose turn it is. */
+/* A long input has many fields: the first are judged in every way, later ones in the one whose turn it is. */
 enum { EVERY_WAY = 8 };
 
 /* On every platform, or on one. */
@@ -189,7 +189,8 @@ static void define(size_t slot, size_t n)
     usdt_probedef_t *def = n < 2 ? NULL
         : usdt_create_probe(fields[0], fields[1], n - 2, (const char **)(uintptr_t)(fields + 2));
     size_t argc = n < 2 ? 0 : n - 2 < USDT_ARG_MAX ? n - 2 : USDT_ARG_MAX;
-    bool good = n >= 2 && is_good_name(USDT_NAME_FUNCTION, fields[0]) && is_good_name(USDT_NAME_PROBE, fields[1]);
+    bool good = n >= 2 && is_good_name(USDT_NAME_FUNCTION, fields[0]) &&
+                is_good_name(USDT_NAME_PROBE, fields[1]);
     for (size_t i = 0; i < argc; i++)
         good = good && check_is_good_type(fields[2 + i]);
     require(good == (def != NULL), "a definition is judged", n < 2 ? "" : fields[1]);
@@ -413,7 +414,8 @@ static void build_elf(bool again)
     given.build_id = id;
     must_be_good(check_elf, &given, out.data, out.len);
     text_of(out.data, text);
-    require(usdt_layout_stubs(&now.layout) == text[0], "the first stub is where .text begins", "usdt_layout_stubs");
+    require(usdt_layout_stubs(&now.layout) == text[0], "the first stub is where .text begins",
+            "usdt_layout_stubs");
     require(usdt_layout_mapped(&now.layout) == text[1], "what is mapped ends with .text", "usdt_layout_mapped");
     if (again) {
         require(usdt_elf_build(&now.layout, &other, other_id) && other.len == out.len &&
