@@ -142,9 +142,8 @@ static void check_error(const struct provider *model)
     else
         REQUIRE(message[0] != '\0', "%s: error %d has a message", model->name, model->error);
     if (model->provider != NULL)
-        REQUIRE(model->error == USDT_ERROR_NONE ? model->provider->error == NULL
-                                                : model->provider->error != NULL &&
-                                                      strcmp(model->provider->error, message) == 0,
+        REQUIRE(model->provider->error == NULL ? model->error == USDT_ERROR_NONE
+                                               : strcmp(model->provider->error, message) == 0,
                 "%s: the member error is the message", model->name);
 }
 
@@ -633,6 +632,8 @@ static void set_error(struct provider *provider, uint8_t operand)
         provider = &thread;
     usdt_error(provider->provider, USDT_ERROR_INVALID, "of a binding");
     expect_error(provider, USDT_ERROR_INVALID, "of a binding");
+    usdt_error(provider->provider, USDT_ERROR_DEGRADED, usdt_errstr(provider->provider));
+    expect_error(provider, USDT_ERROR_DEGRADED, "of a binding");
     if (operand % 4 == 1) { /* a code that does not exist */
         usdt_error_t unknown = (usdt_error_t)(operand < 128 ? -2 - operand : USDT_ERROR_UNSUPPORTED + operand - 128);
         usdt_error(provider->provider, unknown);
@@ -641,6 +642,9 @@ static void set_error(struct provider *provider, uint8_t operand)
     } else if (operand % 4 == 2) {
         usdt_error(provider->provider, USDT_ERROR_MALLOC);
         expect_error(provider, USDT_ERROR_MALLOC, "failed to allocate memory");
+    } else if (operand % 4 == 3) {
+        usdt_error(provider->provider, USDT_ERROR_NONE);
+        expect_error(provider, USDT_ERROR_NONE, "");
     }
 }
 
@@ -651,11 +655,15 @@ static void use_null(struct provider *provider, const struct def *def)
     usdt_provider_free(NULL);
     usdt_fire_probe(NULL, 0, NULL);
     REQUIRE(usdt_is_enabled(NULL) == 0 && usdt_probedef_probe(NULL) == NULL, "NULL is not enabled");
-    REQUIRE(usdt_provider_enable(NULL) == -1 && usdt_provider_disable(NULL) == -1 &&
-                usdt_provider_add_probe(NULL, def->def) == -1 && usdt_provider_remove_probe(NULL, def->def) == -1,
-            "NULL is no provider");
-    if (usdt_provider_errno(NULL) == USDT_ERROR_INVALID) /* usdt.h does not say whether */
+    for (int call = 0; call < 4; call++) {
+        usdt_error(NULL, USDT_ERROR_NONE);
+        REQUIRE((call == 0   ? usdt_provider_enable(NULL)
+                 : call == 1 ? usdt_provider_disable(NULL)
+                 : call == 2 ? usdt_provider_add_probe(NULL, def->def)
+                             : usdt_provider_remove_probe(NULL, def->def)) == -1,
+                "NULL is no provider");
         expect_error(&thread, USDT_ERROR_INVALID, "");
+    }
     REQUIRE(strcmp(usdt_version(), USDT_VERSION) == 0, "the version is the header's");
     if (provider->provider == NULL)
         return;
