@@ -165,6 +165,8 @@ enum { CHAR, SHORT, INT, LONG, SIGN, UNSIGN, QUALIFIER, ENUM, STRUCT, KEYWORDS }
 struct words {
     unsigned of[KEYWORDS], others;
     char other[24];
+    int before;  /* the keyword before, or KEYWORDS */
+    bool is_tag; /* the last of the others follows enum or struct */
 };
 
 static void count_word(struct words *words, const char *word, size_t len)
@@ -182,10 +184,13 @@ static void count_word(struct words *words, const char *word, size_t len)
     for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
         if (keywords[i].name[0] == word[0] && strlen(keywords[i].name) == len &&
             memcmp(keywords[i].name, word, len) == 0) {
-            words->of[keywords[i].keyword]++;
+            words->before = keywords[i].keyword;
+            words->of[words->before]++;
             return;
         }
     words->others++;
+    words->is_tag = words->before == ENUM || words->before == STRUCT;
+    words->before = KEYWORDS;
     if (len >= sizeof words->other) /* longer than any that is known */
         len = 0;
     memcpy(words->other, word, len);
@@ -236,7 +241,7 @@ static int named_width(const char *name, int word, bool char_is_signed)
 
 int check_width(const char *system, const char *arch, const char *type)
 {
-    struct words words = { { 0 }, 0, "" };
+    struct words words = { .before = KEYWORDS };
     int word = strcmp(arch, "i386") == 0 ? 4 : 8;
     /* AAPCS64 has char unsigned; Apple's ABI does not follow it there. */
     bool char_is_signed = strcmp(arch, "arm64") != 0 || strcmp(system, "macos") == 0;
@@ -251,7 +256,7 @@ int check_width(const char *system, const char *arch, const char *type)
     }
     const unsigned *of = words.of;
     unsigned integers = of[CHAR] + of[SHORT] + of[INT] + of[LONG] + of[SIGN] + of[UNSIGN];
-    if (of[ENUM] == 1 && words.others == 1 && integers + of[STRUCT] == 0)
+    if (of[ENUM] == 1 && words.others == 1 && words.is_tag && integers + of[STRUCT] == 0)
         return -4; /* C11 6.7.2.2: its constants are int */
     if (of[ENUM] > 0)
         return 0;
