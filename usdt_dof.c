@@ -21,7 +21,7 @@ bool usdt_dof_build(const struct usdt_layout *layout, uint64_t text, uint64_t do
             continue;
         struct usdt_dof_mark before = usdt_dof_mark(doc);
         usdt_dof_add_probe(doc, slot);
-        if (usdt_dof_file_size(doc) > layout->platform->dof_max) {
+        if (usdt_dof_file_size(doc) >= layout->platform->dof_max) {
             usdt_dof_rewind(doc, before);
             break;
         }

@@ -58,7 +58,7 @@ struct usdt_platform {
     uint8_t dof_version;
     bool base_is_dof; /* offsets count from the document, not from dofpr_addr (XNU) */
     int8_t probe_bias, isenabled_bias;
-    uint32_t dof_max;                 /* largest document the kernel takes, bytes */
+    uint32_t dof_max;                 /* documents must be smaller, bytes */
     unsigned helpers_max;             /* documents a process may have submitted at a time; 0: any */
     const char *device[2];            /* helper device, and where else to look */
     unsigned long add, remove;        /* its ioctls */

@@ -266,7 +266,7 @@ static struct check_given given_of(size_t first, size_t next)
         .probes = now.probes, .code = stub->code, .slot_size = stub->size,
         .site = stub->site + (now.layout.direct_call ? 1u : 0u), .enabled_site = stub->isenabled_site,
         .direct = now.layout.direct_call, .text = now.text_addr, .dof = now.dof_addr,
-        .below = now.platform.dof_max + UINT64_C(1), .page = now.layout.page, .slots = now.slots,
+        .below = now.platform.dof_max, .page = now.layout.page, .slots = now.slots,
     };
     size_t i = 0;
     while (i < now.probe_count && now.probes[i].slot < first)
@@ -449,7 +449,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(&now.random, head.seed, sizeof now.random);
     now.random |= 1;
     if (head.dof_max >= 128)
-        now.platform.dof_max = 260 + (head.dof_max - 128u) * 64; /* as long as a document may be */
+        now.platform.dof_max = 260 + (head.dof_max - 128u) * 64;
     expand(data, size);
     read_definition();
     now.layout.page = pages[head.flags >> FLAG_PAGE_SHIFT & 3];
