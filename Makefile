@@ -36,7 +36,7 @@ help:
 	@echo 'make             libusdt.a, $(SONAME), test_usdt'
 	@echo 'make demo        fire a few probes and show them through the kernel (as root)'
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
-	@echo 'make stress      the tests of threads, fork, files and growth, at length (a quarter of an hour)'
+	@echo 'make stress      the tests of threads, fork, files and growth, at length (minutes)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
 	@echo 'make fuzz        fuzz the API and the builders, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
