@@ -41,12 +41,12 @@ static long lines_of(const char *path)
 
 static long entries_of(const char *path)
 {
-    long entries = 0;
+    long entries = -2; /* "." and ".." */
     DIR *dir = opendir(path);
-    while (dir != NULL && readdir(dir) != NULL)
+    MUST(dir != NULL);
+    while (readdir(dir) != NULL)
         entries++;
-    if (dir != NULL)
-        closedir(dir);
+    closedir(dir);
     return entries;
 }
 
