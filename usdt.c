@@ -48,46 +48,51 @@ static struct provider *provider_of(usdt_provider_t *provider)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static int cancel_state;          /* of the thread that holds the lock */
-static _Thread_local bool inside; /* this thread holds it */
+static int cancel_state; /* of the thread that holds the lock */
+/* This thread holds it, is about to or just did: what a signal handler that interrupts it must know. */
+static _Thread_local volatile bool inside;
 
 /* A thread that were cancelled in here would take the lock with it. */
 static void take_lock(void)
 {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    pthread_mutex_lock(&lock);
     inside = true;
+    pthread_mutex_lock(&lock);
     cancel_state = state;
 }
 
 static void drop_lock(void)
 {
     int state = cancel_state;
-    inside = false;
     pthread_mutex_unlock(&lock);
+    inside = false;
     pthread_setcancelstate(state, &state);
 }
 
-/* A signal handler that interrupted us may fork, to report a crash: then the call goes on in both. */
-static _Thread_local bool interrupted;
+/* A signal handler that interrupted us may fork, to report a crash: then the call goes on in both. (If it
+   was waiting for another thread it waits for ever in the child, which by POSIX may do no such call.) */
+static _Thread_local volatile unsigned skipped; /* forks under way that found us inside */
 
 static void before_fork(void)
 {
-    interrupted = inside;
-    if (!interrupted)
+    if (inside)
+        skipped++;
+    else
         take_lock();
 }
 
 static void after_fork(void)
 {
-    if (!interrupted)
+    if (skipped > 0)
+        skipped--;
+    else
         drop_lock();
 }
 
 static void in_child(void)
 {
-    if (!interrupted)
+    if (skipped == 0)
         usdt_images_forked();
     after_fork();
 }
@@ -99,13 +104,17 @@ static void watch_forks(void)
 
 #if defined(__GNUC__)
 /* A program that ends normally leaves no file behind. It may end inside the library, from a signal
-   handler: then the next one sweeps. */
+   handler or while another thread is there: then the next one sweeps. */
 __attribute__((destructor)) static void at_exit(void)
 {
+    if (inside)
+        return;
+    inside = true;
     if (pthread_mutex_trylock(&lock) == 0) {
         usdt_images_exit();
-        drop_lock();
+        pthread_mutex_unlock(&lock);
     }
+    inside = false;
 }
 #endif
 

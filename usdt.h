@@ -28,9 +28,9 @@
  *
  * Processes. After fork() parent and child have the same providers, definitions and probes, live or
  * not; a tracer of the probes sees both; each may then change its own, which the other does not
- * notice. fork() is safe from any thread, and from a handler that interrupts the library. A child
- * of vfork() or of the bare system call clone() may check and fire, no more. After exec() nothing of the
- * library's is left but a file (see below).
+ * notice. fork() is safe from any thread, and from a handler that interrupts the library; but such a
+ * child may check and fire, no more, if several threads use the library, as may a child of vfork() or
+ * of the bare system call clone(). After exec() nothing of the library's is left but a file (see below).
  *
  * Files and descriptors. On Linux an enabled provider has a file for each usdt_provider_enable() that
  * found new probes, shared with all processes of the same user and the same definitions; the last user

@@ -212,7 +212,7 @@ static void on_signal(int number)
         USDT_PROBE(probe, n, ~n, 3 * n);
         fire(probe, n);
     }
-    if (n % 500 == 0 && !NO_FORK) {
+    if (n % 20 == 0 && !NO_FORK) {
         pid_t child = fork();
         if (child == 0)
             _exit(0);
