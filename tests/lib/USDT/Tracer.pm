@@ -100,7 +100,7 @@ sub bpftrace {
 # Waits for a line of the output; returns the lines that match, when it has stopped.
 sub lines {
     my ($self, $pattern, $count) = @_;
-    wait_for(10, sub { (() = $self->output =~ /^$pattern$/mg) >= $count });
+    wait_for(60, sub { (() = $self->output =~ /^$pattern$/mg) >= $count });
     return grep { /^$pattern$/ } split /\n/, $self->stop;
 }
 
@@ -129,7 +129,7 @@ sub until {
 sub stop {
     my ($self, $signal) = @_;
     kill $signal // 'INT', $self->{pid} if !$self->ended;
-    if (!wait_for(20, sub { $self->ended })) {
+    if (!wait_for(120, sub { $self->ended })) {
         kill 'KILL', $self->{pid};
         wait_for(5, sub { $self->ended });
     }
