@@ -24,8 +24,9 @@ FLAGS = -std=c11 $(WARN) $(ARCHFLAGS) -fPIC -fvisibility=hidden -I. $(CFLAGS) $(
 LINK = $(CC) $(ARCHFLAGS) $(CFLAGS) $(LDFLAGS)
 
 TEMPLATES := x86_64 i386 arm64
-SOURCES := usdt.c usdt_buf.c usdt_dof.c usdt_dof_file.c usdt_dof_sections.c usdt_elf.c usdt_helper.c \
-           usdt_image.c usdt_platform.c usdt_probe.c usdt_store.c usdt_types.c
+SOURCES := usdt.c usdt_buf.c usdt_code_anonymous.c usdt_code_linux.c usdt_dof.c usdt_dof_file.c \
+           usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_platform.c usdt_probe.c \
+           usdt_store.c usdt_types.c
 NATIVE := $(filter $(ARCH),$(TEMPLATES))
 B := $(O)/build/$(ARCH)
 OBJECTS := $(SOURCES:%.c=$(B)/%.o) $(NATIVE:%=$(B)/usdt_tracepoints_%.o)

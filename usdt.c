@@ -474,14 +474,15 @@ static bool place_new(struct provider *provider, const struct usdt_platform *pla
     return true;
 }
 
-static bool publish(struct provider *provider, struct usdt_image *image, char why[USDT_WHY_MAX])
+static usdt_error_t publish(struct provider *provider, struct usdt_image *image, char why[USDT_WHY_MAX])
 {
     /* What was removed leaves the listing now; if it comes back, it gets another slot. */
     for (size_t i = 0; image->owners > image->members && i < image->slots; i++)
         if (image->defs[i] != NULL && def_of(image->defs[i])->provider != provider)
             drop_slot(def_of(image->defs[i]));
-    image->is_new = usdt_image_publish(image, provider->pub.name, provider->pub.module, why);
-    return image->is_new;
+    usdt_error_t error = usdt_image_publish(image, provider->pub.name, provider->pub.module, why);
+    image->is_new = error == USDT_ERROR_NONE;
+    return error;
 }
 
 static int enable(struct provider *provider)
@@ -489,12 +490,13 @@ static int enable(struct provider *provider)
     const struct usdt_platform *platform = usdt_platform_native();
     if (provider->pub.probedefs == NULL)
         return fail(provider, USDT_ERROR_NOPROBES, "");
-    if (platform == NULL || platform->stub == NULL)
-        return fail(provider, USDT_ERROR_UNSUPPORTED, "this system and processor");
+    if (platform == NULL)
+        return fail(provider, USDT_ERROR_UNSUPPORTED, usdt_platform_name());
     if (!place_new(provider, platform))
         return fail(provider, USDT_ERROR_VALLOC, "");
 
     char notice[USDT_WHY_MAX] = "", why[USDT_WHY_MAX] = "", ignored[USDT_WHY_MAX];
+    usdt_error_t error = USDT_ERROR_NONE;
     usdt_probedef_t *pub;
     const struct usdt_image *last = NULL; /* probes of one image mostly follow each other */
     for (pub = provider->pub.probedefs; pub != NULL; pub = pub->next) {
@@ -505,7 +507,7 @@ static int enable(struct provider *provider)
         why[0] = '\0';
         if (image->is_published)
             usdt_image_submit(image, provider->pub.name, provider->pub.module, why);
-        else if (!publish(provider, image, why))
+        else if ((error = publish(provider, image, why)) != USDT_ERROR_NONE)
             break;
         if (why[0] != '\0')
             memcpy(notice, why, sizeof notice);
@@ -516,7 +518,7 @@ static int enable(struct provider *provider)
                 def_of(pub)->image->is_new = false;
                 usdt_image_withdraw(def_of(pub)->image, ignored);
             }
-        return fail(provider, USDT_ERROR_PUBLISH, why);
+        return fail(provider, error, why);
     }
 
     bool changed = false;

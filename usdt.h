@@ -90,7 +90,8 @@ extern "C" {
 #define USDT_INLINE static inline
 #endif
 
-/* The most arguments a probe has. A tracer may show fewer: bpftrace and gdb 12, DTrace on Linux 10. */
+/* The most arguments a probe has. A tracer may show fewer: bpftrace and gdb 12, DTrace on Linux 10, on macOS
+   on arm64 5 (its kernel reads x0 to x4; arg5 and later are 0 there). */
 #define USDT_ARG_MAX 32
 
 typedef enum usdt_error {

@@ -72,12 +72,26 @@ enum { DOF_CLASS_UNKNOWN = 0, DOF_CLASS_COMMON = 5 };
 #define DOF_ATTR(name, data, class) \
     ((uint32_t)(name) << 24 | (uint32_t)(data) << 16 | (uint32_t)(class) << 8)
 
-/* What the helper device is handed. FreeBSD appends pid and generation. */
+/* What the helper device is handed. */
 struct dof_helper {
     char module[64];
     uint64_t addr; /* base of the program text: one per document and process */
     uint64_t dof;  /* address of the document */
 };
 static_assert(sizeof(struct dof_helper) == 80, "dof_helper_t");
+
+/* On FreeBSD: of which process, and what the kernel calls it. */
+struct dof_helper_freebsd {
+    struct dof_helper helper;
+    int32_t pid, generation;
+};
+static_assert(sizeof(struct dof_helper_freebsd) == 88, "dof_helper_t of FreeBSD");
+
+/* On macOS: so many of them; the kernel writes what it calls each to `dof`. */
+struct dof_helper_list {
+    uint64_t count;
+    struct dof_helper helper;
+};
+static_assert(sizeof(struct dof_helper_list) == 88, "dof_ioctl_data_t");
 
 #endif

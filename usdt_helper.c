@@ -1,8 +1,8 @@
 /*
  * usdt_helper.c - DTrace's helper device: submits the DOF documents of an image, and takes them back.
  *
- * Owns what is submitted in this process. The device's names, its ioctls and its limits are columns
- * of the platform table; which records it takes is here.
+ * Owns what is submitted in this process. How the systems differ, the device's names, its ioctls and how
+ * they are called, are columns of the platform table; so every system's way runs, and is tested, on each.
  */
 #define _GNU_SOURCE
 #include "usdt_dof_format.h"
@@ -35,77 +35,116 @@ static int open_device(const struct usdt_platform *platform)
     return fd;
 }
 
-#if defined(__linux__)
-
-/* dtprobed tells documents apart by the file that is mapped where they lie, and refuses one that lies
-   in no file: so each gets a memfd of its own. */
-static void *map_document(const struct usdt_buf *document)
+/* musl and illumos have an int for the request, glibc, macOS and FreeBSD an unsigned long. */
+static int call(int device, unsigned long request, uintptr_t argument)
 {
-    int fd = usdt_memfd("usdt-dof", document->data, document->len);
-    if (fd < 0)
-        return NULL;
-    void *map = mmap(NULL, document->len, PROT_READ, MAP_PRIVATE, fd, 0);
-    int error = errno;
-    close(fd);
-    errno = error;
-    return map == MAP_FAILED ? NULL : map;
+#if defined(__GLIBC__) || defined(__APPLE__) || defined(__FreeBSD__)
+    return ioctl(device, request, argument);
+#else
+    return ioctl(device, (int)request, argument);
+#endif
 }
 
-/* dtprobed returns the generation. */
+/* False and errno where the device refuses. */
 static bool add(struct usdt_helper *helper, int device)
 {
-    helper->generation = ioctl(device, helper->platform->add, &helper->record);
+    const struct usdt_platform *platform = helper->platform;
+    struct dof_helper_list list = { .count = 1, .helper = helper->record };
+    struct dof_helper_freebsd record = { .helper = helper->record, .pid = getpid(), .generation = -1 };
+    uint64_t where = (uintptr_t)&list;
+
+    switch (platform->generation) {
+    case USDT_GENERATION_RETURNED:
+        helper->generation = call(device, platform->add, (uintptr_t)&helper->record);
+        break;
+    case USDT_GENERATION_IN_RECORD:
+        helper->generation = call(device, platform->add, (uintptr_t)&record) == 0 ? record.generation : -1;
+        break;
+    case USDT_GENERATION_IN_LIST:
+        helper->generation = call(device, platform->add, (uintptr_t)&where) == 0 ? (int)list.helper.dof : -1;
+        /* Where DTrace is switched off it succeeds, and writes nothing. */
+        if (helper->generation != -1 && list.helper.dof == helper->record.dof) {
+            helper->generation = -1;
+            errno = ENOTSUP;
+        }
+    }
     return helper->generation >= 0;
 }
 
-static bool take_back(struct usdt_helper *helper, int device)
+static bool take_back(const struct usdt_helper *helper, int device)
 {
-    return ioctl(device, helper->platform->remove, (long)helper->generation) >= 0;
+    int generation = helper->generation;
+    bool by_pointer = helper->platform->generation == USDT_GENERATION_IN_RECORD;
+    return call(device, helper->platform->remove, by_pointer ? (uintptr_t)&generation : (uintptr_t)generation) >= 0;
 }
 
-#else
-
-static void *map_document(const struct usdt_buf *document)
+/* Room for a document where the system wants it. */
+static void *map_room(const struct usdt_layout *layout, uint64_t text, const struct usdt_buf *document)
 {
-    (void)document;
-    errno = ENOSYS;
-    return NULL;
+    void *map;
+    if (layout->platform->dof_in_file) {
+        int fd = usdt_memfd("usdt-dof", document->data, document->len);
+        if (fd < 0)
+            return NULL;
+        map = mmap(NULL, document->len, PROT_READ, MAP_PRIVATE, fd, 0);
+        int error = errno;
+        close(fd);
+        errno = error;
+    } else {
+        /* Near the stubs if that is free. */
+        void *near = (void *)(uintptr_t)(text + usdt_layout_mapped(layout) + layout->page - text % layout->page);
+        map = mmap(near, document->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    return map == MAP_FAILED ? NULL : map;
 }
 
-static bool add(struct usdt_helper *helper, int device)
+/* Maps, read-only, a document of the probes from slot *next on, and moves *next behind them. */
+static void *map_document(const struct usdt_layout *layout, uint64_t text, size_t *next, size_t *size)
 {
-    (void)helper, (void)device;
-    errno = ENOSYS;
-    return false;
+    struct usdt_buf document = { 0 };
+    size_t first = *next;
+    void *map = NULL;
+    bool done = usdt_dof_build(layout, text, text, next, &document);
+    if (done)
+        done = (map = map_room(layout, text, &document)) != NULL;
+    *size = document.len;
+    if (done && layout->platform->base_is_dof) { /* again, now that its address is known */
+        document.len = 0;
+        *next = first;
+        done = usdt_dof_build(layout, text, (uintptr_t)map, next, &document);
+    }
+    if (done && !layout->platform->dof_in_file) {
+        memcpy(map, document.data, document.len);
+        done = mprotect(map, *size, PROT_READ) == 0;
+    }
+    int error = errno;
+    usdt_buf_free(&document);
+    if (!done && map != NULL) {
+        munmap(map, *size);
+        map = NULL;
+    }
+    errno = error;
+    return map;
 }
-
-static bool take_back(struct usdt_helper *helper, int device)
-{
-    (void)helper, (void)device;
-    return true;
-}
-
-#endif
 
 static bool submit_part(struct usdt_helper **list, const struct usdt_layout *layout, uint64_t text,
                         size_t *next, int device)
 {
-    struct usdt_buf document = { 0 };
+    const struct usdt_platform *platform = layout->platform;
     struct usdt_helper *helper = calloc(1, sizeof *helper);
     size_t first = *next;
     void *map = NULL;
     bool done = false;
 
-    bool built = helper != NULL && usdt_dof_build(layout, text, 0, next, &document);
-    unsigned most = layout->platform->helpers_max;
-    if (built && most > 0 && submitted >= most) {
+    if (helper == NULL) {
+        errno = ENOMEM;
+    } else if (platform->helpers_max > 0 && submitted >= platform->helpers_max) {
         errno = EAGAIN;
-    } else if (built && (map = map_document(&document)) != NULL) {
-        helper->platform = layout->platform;
-        helper->size = document.len;
+    } else if ((map = map_document(layout, text, next, &helper->size)) != NULL) {
+        helper->platform = platform;
         helper->record.dof = (uintptr_t)map;
-        /* Each document needs an address of its own: that of its first stub. */
-        helper->record.addr = text + first * layout->platform->stub->size;
+        /* Each document needs an address of its own: its own, or that of its first stub. */
+        helper->record.addr = platform->base_is_dof ? helper->record.dof : text + first * platform->stub->size;
         strncpy(helper->record.module, layout->module, sizeof helper->record.module - 1);
         done = add(helper, device);
     }
@@ -116,11 +155,10 @@ static bool submit_part(struct usdt_helper **list, const struct usdt_layout *lay
     } else {
         int error = errno;
         if (map != NULL)
-            munmap(map, document.len);
+            munmap(map, helper->size);
         free(helper);
         errno = error;
     }
-    usdt_buf_free(&document);
     return done;
 }
 
@@ -148,6 +186,8 @@ enum usdt_helped usdt_helper_submit(struct usdt_helper **list, const struct usdt
         if (errno == EAGAIN)
             snprintf(why, USDT_WHY_MAX, "DTrace takes at most %u providers of a process",
                      layout->platform->helpers_max);
+        else if (errno == ENOTSUP)
+            snprintf(why, USDT_WHY_MAX, "DTrace takes no probes of programs here (sysctl kern.dtrace.dof_mode)");
         else
             snprintf(why, USDT_WHY_MAX, "%s", strerror(errno));
         usdt_helper_withdraw(list, ignored);
@@ -179,14 +219,12 @@ bool usdt_helper_withdraw(struct usdt_helper **list, char why[USDT_WHY_MAX])
 
 void usdt_helper_forked(struct usdt_helper *list)
 {
-#if defined(__linux__) /* the other systems copy helpers to the child */
-    int device = list == NULL ? -1 : open_device(list->platform);
+    if (list == NULL || !list->platform->helpers_forgotten)
+        return;
+    int device = open_device(list->platform);
     for (; list != NULL; list = list->next)
         if (device < 0 || !add(list, device))
             list->generation = -1;
     if (device >= 0)
         close(device);
-#else
-    (void)list;
-#endif
 }

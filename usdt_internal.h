@@ -8,7 +8,8 @@
  *     usdt_dof*.c   the DTrace document   (pure: bytes in a buffer)
  *     usdt_elf.c    the ELF image         (pure: bytes in a buffer)
  *     usdt_store.c  files and memfds that hold an image
- *     usdt_image.c  a batch of probes: its address range, what is mapped there, who was told
+ *     usdt_code_*.c what is mapped of an image, by system
+ *     usdt_image.c  a batch of probes: its address range, who was told
  *     usdt_helper.c the DTrace helper device
  *     usdt_platform.c  the table of systems and processors that all of these read
  */
@@ -62,12 +63,16 @@ struct usdt_platform {
     unsigned helpers_max;             /* documents a process may have submitted at a time; 0: any */
     const char *device[2];            /* helper device, and where else to look */
     unsigned long add, remove;        /* its ioctls */
-    unsigned record;                  /* size of its dof_helper_t */
+    /* Where `add` says what it calls the document. IN_RECORD: and `remove` takes a pointer to that. */
+    enum { USDT_GENERATION_RETURNED, USDT_GENERATION_IN_RECORD, USDT_GENERATION_IN_LIST } generation;
+    bool dof_in_file;       /* it tells documents apart by the file they are mapped from */
+    bool helpers_forgotten; /* by a forked child */
 };
 
 const struct usdt_platform *usdt_platform_find(const char *system, const char *arch);
-/* The platform this is compiled for, or NULL. */
+/* The platform this is compiled for, or NULL: no tracing there. And its name, for messages. */
 const struct usdt_platform *usdt_platform_native(void);
+const char *usdt_platform_name(void);
 
 /* What the builders turn into bytes: probes, each in a slot. A NULL definition is an unused slot. */
 struct usdt_layout {
@@ -171,9 +176,10 @@ struct usdt_image {
     bool is_new;    /* published by the call that is under way */
 };
 struct usdt_image *usdt_image_create(const struct usdt_platform *, size_t slots);
-/* Publishes all probes that have a slot. On success why[] is "" or names who will not see them. */
-bool usdt_image_publish(struct usdt_image *, const char *provider, const char *module,
-                        char why[USDT_WHY_MAX]);
+/* Publishes all probes that have a slot. With USDT_ERROR_NONE why[] is "" or names who will not see them,
+   with any other it says why. */
+usdt_error_t usdt_image_publish(struct usdt_image *, const char *provider, const char *module,
+                                char why[USDT_WHY_MAX]);
 /* Tells DTrace of an image, unless it has been told: its daemon may have come later than the image.
    What goes wrong is no more than a notice in why[]. */
 void usdt_image_submit(struct usdt_image *, const char *provider, const char *module,
@@ -186,5 +192,17 @@ void usdt_image_destroy(struct usdt_image *);
 void usdt_images_forked(void);
 /* At the end of the program: withdraws every image. */
 void usdt_images_exit(void);
+
+/*
+ * usdt_code_linux.c, usdt_code_anonymous.c: what is in an image's range, on the system compiled for.
+ */
+/* So many bytes of addresses, or NULL. The stubs will be from `front` on. */
+void *usdt_code_reserve(const struct usdt_platform *, size_t size, size_t front);
+/* The stubs can be executed, and traced. On success why[] is "" or names who will not see them. */
+bool usdt_code_publish(struct usdt_image *, const struct usdt_layout *, char why[USDT_WHY_MAX]);
+/* The stubs can no longer be traced, in one step; a thread may be in one. False: they can. */
+bool usdt_code_withdraw(struct usdt_image *);
+/* Whether the kernel turns a 10-byte nop into a direct call. */
+bool usdt_code_has_direct_call(const struct usdt_platform *);
 
 #endif

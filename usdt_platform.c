@@ -12,6 +12,18 @@
 
 #include <string.h>
 
+#if defined(__linux__)
+#define SYSTEM "linux"
+#elif defined(__APPLE__)
+#define SYSTEM "macos"
+#elif defined(__FreeBSD__)
+#define SYSTEM "freebsd"
+#elif defined(__sun)
+#define SYSTEM "illumos"
+#else
+#define SYSTEM "this system"
+#endif
+
 /*
  * The templates of the processor compiled for are part of the library. Those of others are NULL,
  * unless a program links them in too, as the tests do: hence weak.
@@ -23,23 +35,34 @@
 #if defined(__x86_64__) && !defined(__ILP32__)
 #define ARCH "x86_64"
 STUBS(x86_64, HIDDEN);
-STUBS(i386, WEAK);
-STUBS(arm64, WEAK);
-#elif defined(__i386__)
+#else
+STUBS(x86_64, WEAK);
+#endif
+#if defined(__i386__)
 #define ARCH "i386"
-STUBS(x86_64, WEAK);
 STUBS(i386, HIDDEN);
-STUBS(arm64, WEAK);
-#elif defined(__aarch64__) && !defined(__AARCH64EB__)
-#define ARCH "arm64"
-STUBS(x86_64, WEAK);
+#else
 STUBS(i386, WEAK);
+#endif
+#if defined(__aarch64__) && !defined(__AARCH64EB__) && !defined(__ILP32__)
+#define ARCH "arm64"
 STUBS(arm64, HIDDEN);
 #else
-#define ARCH "none"
-STUBS(x86_64, WEAK);
-STUBS(i386, WEAK);
 STUBS(arm64, WEAK);
+#endif
+/* Others have a name only, for the message. */
+#if defined(__riscv)
+#define ARCH "riscv"
+#elif defined(__powerpc__)
+#define ARCH "powerpc"
+#elif defined(__s390__)
+#define ARCH "s390"
+#elif defined(__sparc__)
+#define ARCH "sparc"
+#elif defined(__arm__)
+#define ARCH "arm"
+#elif !defined(ARCH)
+#define ARCH "this processor"
 #endif
 
 enum { EM_386 = 3, EM_X86_64 = 62, EM_AARCH64 = 183 };
@@ -51,17 +74,20 @@ enum { EM_386 = 3, EM_X86_64 = 62, EM_AARCH64 = 183 };
    dtrace_helper_providers_max a kernel drops a process's documents without a word; dtprobed has no limit. */
 #define LINUX_DOF                                                                          \
     .dof_version = 3, .dof_max = 256 * MiB,                                                \
-    .device = { "/dev/dtrace/helper" }, .add = 0x4050d803, .remove = 0x4004d802, .record = 80
+    .device = { "/dev/dtrace/helper" }, .add = 0x4050d803, .remove = 0x4004d802,   \
+    .dof_in_file = true, .helpers_forgotten = true
 #define MACOS_DOF                                                                          \
     .dof_version = 3, .dof_max = 512 * KiB, .helpers_max = 64, .base_is_dof = true,        \
-    .device = { "/dev/dtracehelper" }, .add = 0x80086804, .remove = 0x20006802, .record = 80
+    .device = { "/dev/dtracehelper" }, .add = 0x80086804, .remove = 0x20006802,      \
+    .generation = USDT_GENERATION_IN_LIST
 #define FREEBSD_DOF                                                                        \
     .dof_version = 2, .dof_max = 8 * MiB, .helpers_max = 32,                               \
-    .device = { "/dev/dtrace/helper" }, .add = 0xc0587a03, .remove = 0x80047a02, .record = 88
+    .device = { "/dev/dtrace/helper" }, .add = 0xc0587a03, .remove = 0x80047a02,   \
+    .generation = USDT_GENERATION_IN_RECORD
 #define ILLUMOS_DOF                                                                        \
     .dof_version = 2, .dof_max = 8 * MiB, .helpers_max = 32,                               \
     .device = { "/dev/dtrace/helper", "/devices/pseudo/dtrace@0:helper" },                 \
-    .add = 0x64746803, .remove = 0x64746802, .record = 80
+    .add = 0x64746803, .remove = 0x64746802
 
 /* XNU on x86 takes 1 off a probe's offset and adds 2 to an is-enabled probe's. */
 #define XNU_X86 .probe_bias = 1, .isenabled_bias = -2
@@ -70,30 +96,35 @@ enum { EM_386 = 3, EM_X86_64 = 62, EM_AARCH64 = 183 };
 #define I386 .arch = "i386", .word = 4, .char_signed = true
 #define ARM64 .arch = "arm64", .word = 8
 
-static const struct usdt_platform usdt_platforms[] = {
-    { .system = "linux", X86_64, .stub = &usdt_stub_linux_x86_64, .elf_machine = EM_X86_64, LINUX_DOF },
-    { .system = "linux", I386, .stub = &usdt_stub_linux_i386, .elf_machine = EM_386, LINUX_DOF },
-    { .system = "linux", ARM64, .stub = &usdt_stub_linux_arm64, .elf_machine = EM_AARCH64, LINUX_DOF },
-    { .system = "macos", X86_64, .stub = &usdt_stub_dtrace_x86_64, MACOS_DOF, XNU_X86 },
-    { .system = "macos", I386, .stub = &usdt_stub_dtrace_i386, MACOS_DOF, XNU_X86 },
-    { .system = "macos", ARM64, .stub = &usdt_stub_dtrace_arm64, .char_signed = true, MACOS_DOF },
-    { .system = "freebsd", X86_64, .stub = &usdt_stub_dtrace_x86_64, FREEBSD_DOF },
-    { .system = "freebsd", I386, .stub = &usdt_stub_dtrace_i386, FREEBSD_DOF },
-    { .system = "illumos", X86_64, .stub = &usdt_stub_dtrace_x86_64, ILLUMOS_DOF },
-    { .system = "illumos", I386, .stub = &usdt_stub_dtrace_i386, ILLUMOS_DOF },
-};
-
-#if defined(__linux__)
-#define SYSTEM "linux"
-#elif defined(__APPLE__)
-#define SYSTEM "macos"
-#elif defined(__FreeBSD__)
-#define SYSTEM "freebsd"
-#elif defined(__sun)
-#define SYSTEM "illumos"
+/* On macOS, what is not linked in cannot be named: Mach-O has no such weak references. */
+#if defined(__APPLE__)
+#define STUB(name) NULL
 #else
-#define SYSTEM "none"
+#define STUB(name) &usdt_stub_##name
 #endif
+#if defined(__APPLE__) && defined(__x86_64__)
+#define MACOS_X86_64 &usdt_stub_dtrace_x86_64
+#else
+#define MACOS_X86_64 STUB(dtrace_x86_64)
+#endif
+#if defined(__APPLE__) && defined(__aarch64__)
+#define MACOS_ARM64 &usdt_stub_dtrace_arm64
+#else
+#define MACOS_ARM64 STUB(dtrace_arm64)
+#endif
+
+static const struct usdt_platform usdt_platforms[] = {
+    { .system = "linux", X86_64, .stub = STUB(linux_x86_64), .elf_machine = EM_X86_64, LINUX_DOF },
+    { .system = "linux", I386, .stub = STUB(linux_i386), .elf_machine = EM_386, LINUX_DOF },
+    { .system = "linux", ARM64, .stub = STUB(linux_arm64), .elf_machine = EM_AARCH64, LINUX_DOF },
+    { .system = "macos", X86_64, .stub = MACOS_X86_64, MACOS_DOF, XNU_X86 },
+    { .system = "macos", I386, .stub = STUB(dtrace_i386), MACOS_DOF, XNU_X86 },
+    { .system = "macos", ARM64, .stub = MACOS_ARM64, .char_signed = true, MACOS_DOF },
+    { .system = "freebsd", X86_64, .stub = STUB(dtrace_x86_64), FREEBSD_DOF },
+    { .system = "freebsd", I386, .stub = STUB(dtrace_i386), FREEBSD_DOF },
+    { .system = "illumos", X86_64, .stub = STUB(dtrace_x86_64), ILLUMOS_DOF },
+    { .system = "illumos", I386, .stub = STUB(dtrace_i386), ILLUMOS_DOF },
+};
 
 const struct usdt_platform *usdt_platform_find(const char *system, const char *arch)
 {
@@ -105,5 +136,11 @@ const struct usdt_platform *usdt_platform_find(const char *system, const char *a
 
 const struct usdt_platform *usdt_platform_native(void)
 {
-    return usdt_platform_find(SYSTEM, ARCH);
+    const struct usdt_platform *platform = usdt_platform_find(SYSTEM, ARCH);
+    return platform == NULL || platform->stub == NULL ? NULL : platform;
+}
+
+const char *usdt_platform_name(void)
+{
+    return ARCH " on " SYSTEM;
 }

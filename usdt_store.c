@@ -431,5 +431,14 @@ void usdt_store_drop(struct usdt_stored *stored)
 }
 
 #else
-typedef int usdt_store_is_for_linux;
+#include "usdt_internal.h"
+
+#include <errno.h>
+
+int usdt_memfd(const char *name, const unsigned char *bytes, size_t len)
+{
+    (void)name, (void)bytes, (void)len;
+    errno = ENOSYS;
+    return -1;
+}
 #endif
