@@ -114,7 +114,7 @@ $(B)/fuzz/%.o: fuzz/%.c $(B)/flags
 
 $(B)/fuzz/replay_build: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_build $(CHECKS))
 $(B)/fuzz/replay_api: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_api check)
-$(B)/fuzz/check_selftest: $(patsubst %,$(B)/fuzz/%.o,check_selftest $(CHECKS))
+$(B)/fuzz/check_selftest: $(patsubst %,$(B)/fuzz/%.o,check_selftest damage $(CHECKS))
 $(REPLAYS): $(FOREIGN) $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a -pthread
 

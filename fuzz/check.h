@@ -20,6 +20,7 @@
 #define CHECK_DOF_RULES(RULE)                                                              \
     RULE(DOF_SHORT, "a document holds its header")                                         \
     RULE(DOF_MAGIC, "the magic number is 7F D O F")                                        \
+    RULE(DOF_MODEL_KNOWN, "the data model is ILP32 or LP64")                               \
     RULE(DOF_MODEL, "the data model is the processor's")                                   \
     RULE(DOF_ENCODING, "the encoding is LSB")                                              \
     RULE(DOF_VERSION, "the version is one that the system takes")                          \
@@ -51,6 +52,7 @@
     RULE(DOF_PROVIDER_SHORT, "the provider's section holds its structure")                 \
     RULE(DOF_REFERENCE, "the provider names sections of the right kind")                   \
     RULE(DOF_STRING, "a string begins in the string table")                                \
+    RULE(DOF_PROVIDER_FIELD, "the provider name fits in the kernel's field: 63 bytes")     \
     RULE(DOF_PROVIDER_LONG, "the provider name leaves room for a process id: 53 bytes")    \
     RULE(DOF_PROVIDER_NAME, "the provider has a name that D can say")                      \
     RULE(DOF_PROVIDER_DIGIT, "the provider name does not end in a digit")                  \
@@ -179,7 +181,7 @@ struct check_probe {
 
 struct check_given {
     const char *system, *arch; /* linux, macos, freebsd, illumos; x86_64, i386, arm64 */
-    const char *provider;
+    const char *provider;             /* NULL: what was put in is not known, no GIVEN_ rule is judged */
     const struct check_probe *probes; /* those that this document is to hold, in their order */
     size_t count;
     /* A slot: its bytes, and where its two sites are as tracers are told. */
@@ -191,6 +193,8 @@ struct check_given {
     /* ELF: the machine's page, all slots, the build-id. */
     size_t page, slots;
     const unsigned char *build_id;
+    /* DOF: by rule, those that are not judged; NULL: none. What keeps the judge within the bytes always is. */
+    const bool *spared;
 };
 
 struct check_verdict {

@@ -18,7 +18,8 @@ enum {
     LOAD = 1,              /* DOF_SECF_LOAD */
     MOST_STABLE = 7,       /* DTRACE_STABILITY_MAX */
     MOST_CLASS = 5,        /* DTRACE_CLASS_MAX */
-    LONGEST_PROVIDER = 53, /* DTRACE_PROVNAMELEN 64, less a NUL and the ten digits of a process id */
+    PROVIDER_FIELD = 63,   /* DTRACE_PROVNAMELEN 64, less a NUL */
+    LONGEST_PROVIDER = 53, /* and less the ten digits of a process id */
     LONGEST_PROBE = 63,
     LONGEST_FUNCTION = 127,
     LONGEST_TYPE = 127,
@@ -69,11 +70,19 @@ struct document {
 };
 
 #define BROKEN(rule, ...) check_broken(doc->verdict, CHECK_DOF_##rule, __VA_ARGS__)
-#define REQUIRE(holds, rule, ...)                 \
-    do {                                          \
-        if (!(holds))                             \
-            return BROKEN(rule, __VA_ARGS__);     \
+#define REQUIRE(holds, rule, ...)             \
+    do {                                      \
+        if (!(holds))                         \
+            return BROKEN(rule, __VA_ARGS__); \
     } while (0)
+
+/* The same of a rule that may be spared: what follows does not rely on it. */
+#define WANT(holds, rule, ...) REQUIRE(is_spared(doc, CHECK_DOF_##rule) || (holds), rule, __VA_ARGS__)
+
+static bool is_spared(const struct document *doc, enum check_rule rule)
+{
+    return doc->given->spared != NULL && doc->given->spared[rule];
+}
 
 static bool is_within(uint64_t offset, uint64_t size, uint64_t end)
 {
@@ -87,15 +96,16 @@ static bool judge_ident(struct document *doc)
     const struct check_dof_header *header = &doc->header;
     static const unsigned char zero[sizeof header->ident];
     int model = doc->is_i386 ? ILP32 : LP64;
-    REQUIRE(memcmp(header->magic, "\177DOF", 4) == 0, MAGIC, "bytes 0 to 3");
-    REQUIRE(header->model == model, MODEL, "%u, not %d", header->model, model);
-    REQUIRE(header->encoding == LSB, ENCODING, "%u", header->encoding);
-    REQUIRE(header->version >= doc->system->first_version && header->version <= doc->system->last_version,
+    WANT(memcmp(header->magic, "\177DOF", 4) == 0, MAGIC, "bytes 0 to 3");
+    WANT(header->model == ILP32 || header->model == LP64, MODEL_KNOWN, "%u", header->model);
+    WANT(header->model == model, MODEL, "%u, not %d", header->model, model);
+    WANT(header->encoding == LSB, ENCODING, "%u", header->encoding);
+    WANT(header->version >= doc->system->first_version && header->version <= doc->system->last_version,
             VERSION, "%u on %s", header->version, doc->system->name);
-    REQUIRE(header->dif_version == DIF_VERSION, DIF_VERSION, "%u", header->dif_version);
-    REQUIRE(header->registers <= MOST_REGISTERS && header->tuple_registers <= MOST_REGISTERS, REGISTERS,
+    WANT(header->dif_version == DIF_VERSION, DIF_VERSION, "%u", header->dif_version);
+    WANT(header->registers <= MOST_REGISTERS && header->tuple_registers <= MOST_REGISTERS, REGISTERS,
             "%u and %u", header->registers, header->tuple_registers);
-    REQUIRE(memcmp(header->ident, zero, sizeof zero) == 0, IDENT, "bytes 10 to 15");
+    WANT(memcmp(header->ident, zero, sizeof zero) == 0, IDENT, "bytes 10 to 15");
     return true;
 }
 
@@ -109,18 +119,18 @@ static bool judge_header(struct document *doc)
     memcpy(header, doc->bytes, sizeof *header);
     if (!judge_ident(doc))
         return false;
-    REQUIRE(header->flags == 0, FLAGS, "%" PRIx32, header->flags);
-    REQUIRE(header->header_size == sizeof *header, HEADER_SIZE, "%" PRIu32, header->header_size);
-    REQUIRE(header->section_size == sizeof(struct check_dof_section), SECTION_SIZE, "%" PRIu32,
+    WANT(header->flags == 0, FLAGS, "%" PRIx32, header->flags);
+    WANT(header->header_size == sizeof *header, HEADER_SIZE, "%" PRIu32, header->header_size);
+    WANT(header->section_size == sizeof(struct check_dof_section), SECTION_SIZE, "%" PRIu32,
             header->section_size);
-    REQUIRE(header->loaded >= sizeof *header, LOADED_SMALL, "%" PRIu64, header->loaded);
-    REQUIRE(header->loaded < below, LOADED_LIMIT, "%" PRIu64 ", not below %" PRIu64, header->loaded, below);
-    REQUIRE(header->loaded == doc->len, LOADED, "%" PRIu64 " of %zu", header->loaded, doc->len);
-    REQUIRE(header->file_size == doc->len, FILE_SIZE, "%" PRIu64 " of %zu", header->file_size, doc->len);
+    WANT(header->loaded >= sizeof *header, LOADED_SMALL, "%" PRIu64, header->loaded);
+    WANT(header->loaded < below, LOADED_LIMIT, "%" PRIu64 ", not below %" PRIu64, header->loaded, below);
+    WANT(header->loaded == doc->len, LOADED, "%" PRIu64 " of %zu", header->loaded, doc->len);
+    WANT(header->file_size == doc->len, FILE_SIZE, "%" PRIu64 " of %zu", header->file_size, doc->len);
     REQUIRE(is_within(header->sections, header->section_count * (uint64_t)sizeof(struct check_dof_section),
                       doc->len),
             TABLE_BOUNDS, "%" PRIu32 " at %" PRIu64, header->section_count, header->sections);
-    REQUIRE(header->sections % 8 == 0, TABLE_ALIGNED, "at %" PRIu64, header->sections);
+    WANT(header->sections % 8 == 0, TABLE_ALIGNED, "at %" PRIu64, header->sections);
     return true;
 }
 
@@ -131,20 +141,22 @@ static bool judge_section(struct document *doc, uint32_t i)
     memcpy(&section, doc->bytes + doc->header.sections + i * sizeof section, sizeof section);
     while (k < KINDS && kinds[k].type != section.type)
         k++;
+    if (k == KINDS && is_spared(doc, CHECK_DOF_SECTION_KIND))
+        return true;
     REQUIRE(k < KINDS, SECTION_KIND, "section %" PRIu32 " is of type %" PRIu32, i, section.type);
     REQUIRE(!doc->part[k].found, SECTION_TWICE, "section %" PRIu32 ", %s", i, kinds[k].name);
-    REQUIRE(section.flags == LOAD, SECTION_LOAD, "%s has flags %" PRIx32, kinds[k].name, section.flags);
+    WANT(section.flags == LOAD, SECTION_LOAD, "%s has flags %" PRIx32, kinds[k].name, section.flags);
     REQUIRE(is_within(section.offset, section.size, doc->len), SECTION_BOUNDS,
             "%s, %" PRIu64 " at %" PRIu64 " of %zu", kinds[k].name, section.size, section.offset, doc->len);
     REQUIRE(section.align != 0 && (section.align & (section.align - 1)) == 0, SECTION_ALIGN,
             "%s: %" PRIu32, kinds[k].name, section.align);
-    REQUIRE(section.offset % section.align == 0, SECTION_ALIGNED, "%s: %" PRIu64 " by %" PRIu32,
+    WANT(section.offset % section.align == 0, SECTION_ALIGNED, "%s: %" PRIu64 " by %" PRIu32,
             kinds[k].name, section.offset, section.align);
-    REQUIRE(section.offset % kinds[k].align == 0 && section.align >= kinds[k].align, SECTION_NATURAL,
+    WANT(section.offset % kinds[k].align == 0 && section.align >= kinds[k].align, SECTION_NATURAL,
             "%s: %" PRIu64 " by %" PRIu32, kinds[k].name, section.offset, kinds[k].align);
-    REQUIRE(kinds[k].entry == 0 || section.entry_size == kinds[k].entry, ENTRY_SIZE, "%s: %" PRIu32,
+    WANT(kinds[k].entry == 0 || section.entry_size == kinds[k].entry, ENTRY_SIZE, "%s: %" PRIu32,
             kinds[k].name, section.entry_size);
-    REQUIRE(kinds[k].entry == 0 || section.size % kinds[k].entry == 0, ENTRIES, "%s: %" PRIu64,
+    WANT(kinds[k].entry == 0 || section.size % kinds[k].entry == 0, ENTRIES, "%s: %" PRIu64,
             kinds[k].name, section.size);
     doc->part[k].found = true;
     doc->part[k].index = i;
@@ -163,14 +175,14 @@ static bool judge_overlaps(struct document *doc)
 {
     const struct check_dof_header *header = &doc->header;
     uint64_t table = header->section_count * (uint64_t)sizeof(struct check_dof_section);
-    REQUIRE(header->sections >= sizeof *header, SECTION_OVERLAP, "header and section headers");
+    WANT(header->sections >= sizeof *header, SECTION_OVERLAP, "header and section headers");
     for (int k = 0; k < KINDS; k++) {
         uint64_t offset = doc->part[k].offset, size = doc->part[k].size;
-        REQUIRE(!overlap(offset, size, 0, sizeof *header), SECTION_OVERLAP, "header and %s", kinds[k].name);
-        REQUIRE(!overlap(offset, size, header->sections, table), SECTION_OVERLAP, "section headers and %s",
+        WANT(!overlap(offset, size, 0, sizeof *header), SECTION_OVERLAP, "header and %s", kinds[k].name);
+        WANT(!overlap(offset, size, header->sections, table), SECTION_OVERLAP, "section headers and %s",
                 kinds[k].name);
         for (int j = 0; j < k; j++)
-            REQUIRE(!overlap(offset, size, doc->part[j].offset, doc->part[j].size), SECTION_OVERLAP,
+            WANT(!overlap(offset, size, doc->part[j].offset, doc->part[j].size), SECTION_OVERLAP,
                     "%s and %s", kinds[j].name, kinds[k].name);
     }
     return true;
@@ -186,7 +198,7 @@ static bool judge_sections(struct document *doc)
     uint64_t strings = doc->part[STRINGS].size;
     REQUIRE(strings == 0 || doc->bytes[doc->part[STRINGS].offset + strings - 1] == '\0', STRINGS_NUL,
             "%" PRIu64 " bytes", strings);
-    REQUIRE(!doc->part[ENABLED].found || doc->part[ENABLED].index != 0, SECTION_ZERO, "section 0");
+    WANT(!doc->part[ENABLED].found || doc->part[ENABLED].index != 0, SECTION_ZERO, "section 0");
     return true;
 }
 
@@ -232,18 +244,19 @@ static bool judge_provider(struct document *doc)
     const char *name = string_at(doc, provider->name);
     REQUIRE(name != NULL, STRING, "provider name at %" PRIu32, provider->name);
     size_t len = strlen(name);
-    REQUIRE(len <= LONGEST_PROVIDER, PROVIDER_LONG, "%zu bytes", len);
-    REQUIRE(check_is_name(name), PROVIDER_NAME, "\"%s\"", name);
-    REQUIRE(name[len - 1] < '0' || name[len - 1] > '9', PROVIDER_DIGIT, "\"%s\"", name);
+    WANT(len <= PROVIDER_FIELD, PROVIDER_FIELD, "%zu bytes", len);
+    WANT(len <= LONGEST_PROVIDER, PROVIDER_LONG, "%zu bytes", len);
+    WANT(check_is_name(name), PROVIDER_NAME, "\"%s\"", name);
+    WANT(len == 0 || name[len - 1] < '0' || name[len - 1] > '9', PROVIDER_DIGIT, "\"%s\"", name);
     for (int i = 0; i < 3 && doc->system->reserved[i] != NULL; i++)
-        REQUIRE(strcmp(name, doc->system->reserved[i]) != 0, PROVIDER_RESERVED, "\"%s\"", name);
+        WANT(strcmp(name, doc->system->reserved[i]) != 0, PROVIDER_RESERVED, "\"%s\"", name);
     for (int i = 0; i < 5; i++) { /* DOF_ATTR: name, data, class, from the highest byte */
         uint32_t attributes = provider->attributes[i];
-        REQUIRE(attributes >> 24 <= MOST_STABLE && (attributes >> 16 & 0xff) <= MOST_STABLE, STABILITY,
+        WANT(attributes >> 24 <= MOST_STABLE && (attributes >> 16 & 0xff) <= MOST_STABLE, STABILITY,
                 "attributes %d: %08" PRIx32, i, attributes);
-        REQUIRE((attributes >> 8 & 0xff) <= MOST_CLASS, CLASS, "attributes %d: %08" PRIx32, i, attributes);
+        WANT((attributes >> 8 & 0xff) <= MOST_CLASS, CLASS, "attributes %d: %08" PRIx32, i, attributes);
     }
-    REQUIRE(strcmp(name, doc->given->provider) == 0, GIVEN_PROVIDER, "\"%s\"", name);
+    REQUIRE(doc->given->provider == NULL || strcmp(name, doc->given->provider) == 0, GIVEN_PROVIDER, "\"%s\"", name);
     return true;
 }
 
@@ -267,10 +280,10 @@ static bool judge_names(struct document *doc, size_t i, const struct check_dof_p
 {
     const char *function = string_at(doc, probe->function), *name = string_at(doc, probe->name);
     REQUIRE(function != NULL && name != NULL, STRING, "names of probe %zu", i);
-    REQUIRE(strlen(function) <= LONGEST_FUNCTION, FUNCTION_LONG, "probe %zu", i);
-    REQUIRE(check_is_name(function), FUNCTION_NAME, "probe %zu: \"%s\"", i, function);
-    REQUIRE(strlen(name) <= LONGEST_PROBE, PROBE_LONG, "probe %zu", i);
-    REQUIRE(check_is_name(name), PROBE_NAME, "probe %zu: \"%s\"", i, name);
+    WANT(strlen(function) <= LONGEST_FUNCTION, FUNCTION_LONG, "probe %zu", i);
+    WANT(check_is_name(function), FUNCTION_NAME, "probe %zu: \"%s\"", i, function);
+    WANT(strlen(name) <= LONGEST_PROBE, PROBE_LONG, "probe %zu", i);
+    WANT(check_is_name(name), PROBE_NAME, "probe %zu: \"%s\"", i, name);
     return true;
 }
 
@@ -279,8 +292,8 @@ static bool judge_types(struct document *doc, size_t i, uint64_t offset, size_t 
     for (size_t n = 0; n < count; n++) {
         const char *type = string_at(doc, offset);
         REQUIRE(type != NULL, STRING, "type %zu of probe %zu", n, i);
-        REQUIRE(type[0] != '\0', TYPE_EMPTY, "type %zu of probe %zu", n, i);
-        REQUIRE(strlen(type) <= LONGEST_TYPE, TYPE_LONG, "type %zu of probe %zu", n, i);
+        WANT(type[0] != '\0', TYPE_EMPTY, "type %zu of probe %zu", n, i);
+        WANT(strlen(type) <= LONGEST_TYPE, TYPE_LONG, "type %zu of probe %zu", n, i);
         offset += strlen(type) + 1;
     }
     return true;
@@ -292,9 +305,9 @@ static bool judge_map(struct document *doc, size_t i, const struct check_dof_pro
             "probe %zu: %u at %" PRIu32, i, probe->translated_count, probe->map);
     const unsigned char *map = doc->bytes + doc->part[MAP].offset + probe->map;
     for (unsigned n = 0; n < probe->translated_count; n++) {
-        REQUIRE(map[n] < probe->native_count, MAP_INDEX, "probe %zu: %u of %u", i, map[n],
+        WANT(map[n] < probe->native_count, MAP_INDEX, "probe %zu: %u of %u", i, map[n],
                 probe->native_count);
-        REQUIRE(map[n] == n, MAP_IDENTITY, "probe %zu: %u is %u", i, n, map[n]);
+        WANT(map[n] == n, MAP_IDENTITY, "probe %zu: %u is %u", i, n, map[n]);
     }
     return true;
 }
@@ -307,8 +320,8 @@ static bool counter(struct document *doc, size_t i, uint64_t probe_addr, enum ch
     int64_t distance = (int64_t)offset + (!doc->shifts ? 0 : site == CHECK_PROBE ? -1 : 2);
     uint64_t base = doc->system->xnu ? doc->given->dof : probe_addr;
     uint64_t last = doc->is_i386 ? UINT32_MAX : UINT64_MAX;
-    REQUIRE(doc->system->xnu || offset >= 0, OFFSET_NEGATIVE, "probe %zu: %" PRId32, i, offset);
-    REQUIRE(base <= last && (distance < 0 ? base >= (uint64_t)-distance : (uint64_t)distance <= last - base),
+    WANT(doc->system->xnu || offset >= 0, OFFSET_NEGATIVE, "probe %zu: %" PRId32, i, offset);
+    WANT(base <= last && (distance < 0 ? base >= (uint64_t)-distance : (uint64_t)distance <= last - base),
             ADDRESS, "probe %zu: %" PRIx64 " %+" PRId64, i, base, distance);
     *pc = base + (uint64_t)distance;
     return true;
@@ -322,7 +335,7 @@ static bool judge_offsets(struct document *doc, size_t i, const struct check_dof
             "probe %zu: %u at %" PRIu32, i, probe->offset_count, probe->offsets);
     REQUIRE(is_within(probe->enabled, probe->enabled_count, doc->part[ENABLED].size / 4), ENABLED_BOUNDS,
             "probe %zu: %u at %" PRIu32, i, probe->enabled_count, probe->enabled);
-    REQUIRE(probe->enabled_count == 0 || doc->header.version >= doc->system->enabled_version, ENABLED_LOST,
+    WANT(probe->enabled_count == 0 || doc->header.version >= doc->system->enabled_version, ENABLED_LOST,
             "probe %zu: version %u", i, doc->header.version);
     for (unsigned n = 0; n < probe->offset_count; n++)
         if (!counter(doc, i, probe->addr, CHECK_PROBE, offset_at(doc, OFFSETS, probe->offsets + n), &pc))
@@ -337,7 +350,7 @@ static bool judge_offsets(struct document *doc, size_t i, const struct check_dof
 static bool judge_probe(struct document *doc, size_t i)
 {
     struct check_dof_probe probe = probe_at(doc, i);
-    REQUIRE(probe.pad16 == 0 && probe.pad32 == 0, PADDING, "probe %zu", i);
+    WANT(probe.pad16 == 0 && probe.pad32 == 0, PADDING, "probe %zu", i);
     return judge_names(doc, i, &probe) && judge_types(doc, i, probe.native, probe.native_count) &&
            judge_types(doc, i, probe.translated, probe.translated_count) && judge_map(doc, i, &probe) &&
            judge_offsets(doc, i, &probe);
@@ -397,13 +410,13 @@ static bool is_same(const char *a, const char *b)
 }
 
 /* That a probe is not the same as, nor at the place of, one before it. Of the offsets the first of
-   each: judge_given() allows no more. */
+   each: the library writes no more, and judge_given() allows no more. */
 static bool judge_pair(struct document *doc, size_t i, size_t before)
 {
     struct check_dof_probe probe[2] = { probe_at(doc, i), probe_at(doc, before) };
     uint64_t pc[4];
     size_t n = 0;
-    REQUIRE(!is_same(string_at(doc, probe[0].name), string_at(doc, probe[1].name)) ||
+    WANT(!is_same(string_at(doc, probe[0].name), string_at(doc, probe[1].name)) ||
                 !is_same(string_at(doc, probe[0].function), string_at(doc, probe[1].function)),
             TWICE, "probes %zu and %zu", before, i);
     for (int p = 0; p < 2; p++) {
@@ -415,23 +428,24 @@ static bool judge_pair(struct document *doc, size_t i, size_t before)
     }
     for (size_t a = 0; a < n; a++)
         for (size_t b = 0; b < a; b++)
-            REQUIRE(pc[a] != pc[b], SAME_ADDRESS, "probes %zu and %zu: %" PRIx64, before, i, pc[a]);
+            WANT(pc[a] != pc[b], SAME_ADDRESS, "probes %zu and %zu: %" PRIx64, before, i, pc[a]);
     return true;
 }
 
 static bool judge_probes(struct document *doc)
 {
     size_t count = (size_t)doc->part[PROBES].size / sizeof(struct check_dof_probe);
-    REQUIRE(count > 0, PROBES_NONE, "%" PRIu64 " bytes", doc->part[PROBES].size);
+    WANT(count > 0, PROBES_NONE, "%" PRIu64 " bytes", doc->part[PROBES].size);
     for (size_t i = 0; i < count; i++)
         if (!judge_probe(doc, i))
             return false;
-    REQUIRE(count == doc->given->count, GIVEN_COUNT, "%zu, not %zu", count, doc->given->count);
+    bool is_known = doc->given->provider != NULL;
+    REQUIRE(!is_known || count == doc->given->count, GIVEN_COUNT, "%zu, not %zu", count, doc->given->count);
     for (size_t i = 0; i < count; i++)
         for (size_t before = 0; before < i; before++)
             if (!judge_pair(doc, i, before))
                 return false;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; is_known && i < count; i++)
         if (!judge_given(doc, i))
             return false;
     return true;

@@ -5,43 +5,13 @@
  * A case is a few patches of members, found in the document by what they are: see enum place. Prints a
  * line for each, "ok" or "not ok", for tests/fuzz.t. The good documents are those of the library.
  */
-#include "check.h"
+#include "damage.h"
 #include "usdt_internal.h"
 
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Where a patch goes; `index` says which of them. */
-enum place {
-    NOWHERE,
-    /* DOF */
-    HEADER, SECTION /* by type */, PROVIDER, PROBE,
-    MAP, OFFSETS, ENABLED,                               /* contents: that of probe `index` */
-    PROVIDER_STRING, FUNCTION_STRING, NAME_STRING, TYPE_STRING,
-    /* ELF, of 64 bits */
-    EHDR, PHDR /* by type */, SHDR /* of section `index` of sections[] */,
-    TEXT_BYTES, ID_NOTE, NOTE, DESC, ARGUMENTS, NOTE_PROVIDER, NOTE_NAME,
-    /* the slot's code that the judges are given */
-    SITE_CODE, ENABLED_CODE,
-};
-
-enum mode {
-    SET, ADD,
-    AT,   /* the value is added to the offset of section `from` */
-    COPY, /* of the same place, index `from` */
-};
-
-struct patch {
-    enum place place;
-    unsigned index;
-    long member;
-    size_t width;
-    enum mode mode;
-    uint64_t value;
-    unsigned from;
-};
 
 struct work {
     unsigned char *bytes;
@@ -72,68 +42,7 @@ static const char *const sections[] = { "",          ".text", ".stapsdt.base", "
 static int failed;
 static bool is_broken[CHECK_RULES];
 
-__attribute__((noreturn)) static void die(const char *what)
-{
-    fprintf(stderr, "check_selftest: %s\n", what);
-    exit(2);
-}
-
 /* ---- finding places ---- */
-
-static struct check_dof_header dof_header(const struct work *work)
-{
-    struct check_dof_header header;
-    memcpy(&header, work->bytes, sizeof header);
-    return header;
-}
-
-static size_t dof_section_at(const struct work *work, uint32_t type)
-{
-    struct check_dof_header header = dof_header(work);
-    for (uint32_t i = 0; i < header.section_count; i++) {
-        struct check_dof_section section;
-        size_t at = (size_t)header.sections + i * sizeof section;
-        memcpy(&section, work->bytes + at, sizeof section);
-        if (section.type == type)
-            return at;
-    }
-    die("no such section");
-}
-
-static size_t contents_at(const struct work *work, uint32_t type)
-{
-    struct check_dof_section section;
-    memcpy(&section, work->bytes + dof_section_at(work, type), sizeof section);
-    return (size_t)section.offset;
-}
-
-static struct check_dof_probe dof_probe(const struct work *work, unsigned i)
-{
-    struct check_dof_probe probe;
-    memcpy(&probe, work->bytes + contents_at(work, CHECK_PROBES) + i * sizeof probe, sizeof probe);
-    return probe;
-}
-
-static size_t find_in_dof(const struct work *work, enum place place, unsigned index)
-{
-    struct check_dof_provider provider;
-    memcpy(&provider, work->bytes + contents_at(work, CHECK_PROVIDER), sizeof provider);
-    size_t strings = contents_at(work, CHECK_STRTAB);
-    switch (place) {
-    case HEADER: return 0;
-    case SECTION: return dof_section_at(work, index);
-    case PROVIDER: return contents_at(work, CHECK_PROVIDER);
-    case PROBE: return contents_at(work, CHECK_PROBES) + index * sizeof(struct check_dof_probe);
-    case MAP: return contents_at(work, CHECK_PRARGS) + dof_probe(work, index).map;
-    case OFFSETS: return contents_at(work, CHECK_PROFFS) + 4 * dof_probe(work, index).offsets;
-    case ENABLED: return contents_at(work, CHECK_PRENOFFS) + 4 * dof_probe(work, index).enabled;
-    case PROVIDER_STRING: return strings + provider.name;
-    case FUNCTION_STRING: return strings + dof_probe(work, index).function;
-    case NAME_STRING: return strings + dof_probe(work, index).name;
-    case TYPE_STRING: return strings + dof_probe(work, index).native;
-    default: die("no such place");
-    }
-}
 
 static Elf64_Ehdr elf_header(const struct work *work)
 {
@@ -156,7 +65,7 @@ static size_t section_at(const struct work *work, unsigned which)
     for (size_t i = 0; i < header.e_shnum; i++)
         if (strcmp(names + elf_section(work, i).sh_name, sections[which]) == 0)
             return (size_t)header.e_shoff + i * sizeof(Elf64_Shdr);
-    die("no such section");
+    damage_die("no such section");
 }
 
 static Elf64_Shdr section_of(const struct work *work, unsigned which)
@@ -176,7 +85,7 @@ static size_t segment_at(const struct work *work, uint32_t type)
         if (segment.p_type == type)
             return at;
     }
-    die("no such segment");
+    damage_die("no such segment");
 }
 
 static size_t note_at(const struct work *work, unsigned index)
@@ -200,7 +109,7 @@ static size_t find_in_note(const struct work *work, enum place place, unsigned i
     case NOTE_PROVIDER: return provider;
     case NOTE_NAME: return name;
     case ARGUMENTS: return name + strlen(bytes + name) + 1;
-    default: die("no such place");
+    default: damage_die("no such place");
     }
 }
 
@@ -223,15 +132,19 @@ static unsigned char *find(struct work *work, const struct patch *patch, unsigne
         return work->code + (long)work->given.site + patch->member;
     if (patch->place == ENABLED_CODE)
         return work->code + (long)work->given.enabled_site + patch->member;
-    size_t at = (patch->place < EHDR ? find_in_dof : find_in_elf)(work, patch->place, index);
+    size_t at = find_in_elf(work, patch->place, index);
     at = (size_t)((long)at + patch->member);
     if (at > work->len || patch->width > work->len - at)
-        die("a patch is outside");
+        damage_die("a patch is outside");
     return work->bytes + at;
 }
 
 static void apply(struct work *work, const struct patch *patch)
 {
+    if (patch->place < EHDR) {
+        damage_dof(work->bytes, work->len, patch);
+        return;
+    }
     unsigned char *to = find(work, patch, patch->index);
     uint64_t value = 0;
     if (patch->mode == ADD)
@@ -239,7 +152,7 @@ static void apply(struct work *work, const struct patch *patch)
     else if (patch->mode == COPY)
         memcpy(&value, find(work, patch, patch->from), patch->width);
     else if (patch->mode == AT)
-        value = patch->place < EHDR ? contents_at(work, patch->from) : section_of(work, patch->from).sh_offset;
+        value = section_of(work, patch->from).sh_offset;
     value += patch->value;
     memcpy(to, &value, patch->width);
 }
@@ -291,7 +204,7 @@ static void build(struct work *work, const struct usdt_platform *platform, bool 
     size_t next = 0;
     if (elf ? !usdt_elf_build(&layout, &out, work->id)
             : !usdt_dof_build(&layout, work->given.text, work->given.dof, &next, &out))
-        die("a builder fails");
+        damage_die("a builder fails");
     work->bytes = out.data;
     work->len = out.len;
 }
@@ -300,7 +213,7 @@ static bool judge(const struct work *work, bool elf, struct check_verdict *verdi
 {
     unsigned char *exact = malloc(work->len + 1); /* where a sanitizer sees one byte too far */
     if (exact == NULL)
-        die("malloc");
+        damage_die("malloc");
     memcpy(exact, work->bytes, work->len);
     bool good = (elf ? check_elf : check_dof)(&work->given, exact, work->len, verdict);
     free(exact);
@@ -320,19 +233,19 @@ static void swap(unsigned char *a, unsigned char *b, size_t size)
 
 static unsigned char *dof_section(struct work *work, uint32_t i)
 {
-    return work->bytes + dof_header(work).sections + i * sizeof(struct check_dof_section);
+    return work->bytes + damage_dof_header(work->bytes).sections + i * sizeof(struct check_dof_section);
 }
 
 static void enabled_first(struct work *work)
 {
-    swap(dof_section(work, 0), work->bytes + dof_section_at(work, CHECK_PRENOFFS),
+    swap(dof_section(work, 0), work->bytes + damage_dof_section(work->bytes, CHECK_PRENOFFS),
          sizeof(struct check_dof_section));
 }
 
 static void drop_provider(struct work *work)
 {
-    struct check_dof_header header = dof_header(work);
-    swap(dof_section(work, header.section_count - 1), work->bytes + dof_section_at(work, CHECK_PROVIDER),
+    struct check_dof_header header = damage_dof_header(work->bytes);
+    swap(dof_section(work, header.section_count - 1), work->bytes + damage_dof_section(work->bytes, CHECK_PROVIDER),
          sizeof(struct check_dof_section));
     header.section_count--;
     memcpy(work->bytes, &header, sizeof header);
@@ -341,16 +254,24 @@ static void drop_provider(struct work *work)
 /* The provider takes a type of 127 characters for its name. */
 static void type_for_name(struct work *work)
 {
-    uint32_t type = dof_probe(work, 2).native;
-    memcpy(work->bytes + contents_at(work, CHECK_PROVIDER) + offsetof(struct check_dof_provider, name), &type, 4);
+    uint32_t type = damage_dof_probe(work->bytes, 2).native;
+    memcpy(work->bytes + damage_dof_contents(work->bytes, CHECK_PROVIDER) + offsetof(struct check_dof_provider, name), &type, 4);
+}
+
+/* The provider takes the end of it: 54 characters. */
+static void longer_name(struct work *work)
+{
+    uint32_t name = damage_dof_probe(work->bytes, 2).native + 127 - 54;
+    memcpy(work->bytes + damage_dof_contents(work->bytes, CHECK_PROVIDER) +
+               offsetof(struct check_dof_provider, name), &name, 4);
 }
 
 /* A probe takes its function of 127 characters for its name. */
 static void function_for_name(struct work *work)
 {
-    struct check_dof_probe probe = dof_probe(work, 2);
+    struct check_dof_probe probe = damage_dof_probe(work->bytes, 2);
     probe.name = probe.function;
-    memcpy(work->bytes + find_in_dof(work, PROBE, 2), &probe, sizeof probe);
+    memcpy(work->bytes + damage_dof_place(work->bytes, PROBE, 2), &probe, sizeof probe);
 }
 
 static void one_less(struct work *work) { work->given.count--; }
@@ -394,7 +315,7 @@ static void dirty_padding(struct work *work)
             return;
         }
     }
-    die("no note needs padding");
+    damage_die("no note needs padding");
 }
 
 /* The last note gets a 13th operand; its name gives the room, and what is left of it goes to the provider. */
@@ -412,21 +333,13 @@ static void thirteenth(struct work *work)
 
 /* ---- the cases ---- */
 
-#define MEMBER(type, name) (long)offsetof(type, name), sizeof(((type *)0)->name)
-#define HDR(name, how, value) { HEADER, 0, MEMBER(struct check_dof_header, name), how, value, 0 }
-#define SEC(kind, name, how, value) { SECTION, CHECK_##kind, MEMBER(struct check_dof_section, name), how, value, 0 }
-#define PROV(name, how, value) { PROVIDER, 0, MEMBER(struct check_dof_provider, name), how, value, 0 }
-#define PRB(i, name, how, value) { PROBE, i, MEMBER(struct check_dof_probe, name), how, value, 0 }
-#define AS(i, name, other) { PROBE, i, MEMBER(struct check_dof_probe, name), COPY, 0, other }
-#define BYTE(place, i, at, value) { place, i, at, 1, SET, value, 0 }
-#define WORD(place, i, at, how, value) { place, i, at, 4, how, value, 0 }
-#define MINUS(n) ((uint64_t)0 - (n))
 
 static const struct test dof_tests[] = {
     { CHECK_DOF_SHORT, .cut = 63 },
     { CHECK_DOF_SHORT, .cut = 1 },
     { CHECK_DOF_MAGIC, .patches = { BYTE(HEADER, 0, 0, 'E') } },
     { CHECK_DOF_MAGIC, .patches = { BYTE(HEADER, 0, 3, 'f') } },
+    { CHECK_DOF_MODEL_KNOWN, .patches = { HDR(model, SET, 3) } },
     { CHECK_DOF_MODEL, .patches = { HDR(model, SET, 1) } },
     { CHECK_DOF_MODEL, "linux", "i386", .patches = { HDR(model, SET, 2) } },
     { CHECK_DOF_ENCODING, .patches = { HDR(encoding, SET, 2) } },
@@ -486,7 +399,8 @@ static const struct test dof_tests[] = {
     { CHECK_DOF_STRING, .patches = { PRB(1, name, SET, UINT32_MAX) } },
     { CHECK_DOF_STRING, .patches = { PRB(2, native, SET, UINT32_MAX) } },
     { CHECK_DOF_STRING, .patches = { PRB(2, translated, SET, 1 << 20) } },
-    { CHECK_DOF_PROVIDER_LONG, .edit = type_for_name },
+    { CHECK_DOF_PROVIDER_FIELD, .edit = type_for_name },
+    { CHECK_DOF_PROVIDER_LONG, .edit = longer_name },
     { CHECK_DOF_PROVIDER_NAME, .patches = { BYTE(PROVIDER_STRING, 0, 0, '9') } },
     { CHECK_DOF_PROVIDER_NAME, .patches = { BYTE(PROVIDER_STRING, 0, 2, ':') } },
     { CHECK_DOF_PROVIDER_NAME, .patches = { PROV(name, ADD, 8) } },
