@@ -92,9 +92,9 @@ $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
 # Programs for the tests to run.
-TEST_PROGRAMS := bad_input faults forks growth stepper threads
+TEST_PROGRAMS := bad_input faults forks growth models stepper threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
-	$(LINK) -o $@ $< $(O)/libusdt.a $(WRAP) -pthread
+	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a $(WRAP) -pthread
 
 COMMA := ,
 # The calls of the library that tests/faults.c makes fail.
@@ -106,6 +106,9 @@ TESTED := all $(O)/build/usdt_build $(TEST_PROGRAMS:%=$(B)/tests/%)
 
 # The fuzz targets as programs that replay inputs, and a test of what judges them: no clang needed.
 CHECKS := check check_dof check_elf
+# The models of kernels are made of what judges documents; they stand where the library calls the system.
+$(B)/tests/models: $(B)/tests/kernels.o $(patsubst %,$(B)/fuzz/%.o,check check_dof damage) $(FOREIGN)
+$(B)/tests/models: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,open close ioctl mmap munmap mprotect calloc realloc free)
 REPLAYS := $(addprefix $(B)/fuzz/,replay_build replay_api check_selftest)
 TESTED += $(REPLAYS)
 $(B)/fuzz/%.o: fuzz/%.c $(B)/flags
@@ -152,7 +155,7 @@ test: $(TESTED)
 	@$(PROVING) $(TESTS)
 
 # The tests that do more the longer they run, long.
-STRESS_TESTS ?= tests/faults.t tests/forks.t tests/growth.t tests/memory.t tests/threads.t \
+STRESS_TESTS ?= tests/faults.t tests/forks.t tests/growth.t tests/memory.t tests/models.t tests/threads.t \
 	tests/stress/*.t
 stress: $(TESTED)
 	@USDT_TEST_STRESS=1 $(PROVING) $(STRESS_TESTS)
