@@ -30,7 +30,7 @@ enum { SYSTEMS = sizeof systems / sizeof systems[0], DOF_HELPER = 80 /* dof_help
 /* The rules that a kernel answers with EINVAL (E2BIG for the size); those that it has no word for, and
    loses the provider. Of all others the facts say nothing: they are the library's own. */
 static const enum check_rule refuses[] = {
-    CHECK_DOF_SHORT, CHECK_DOF_MAGIC, CHECK_DOF_MODEL_KNOWN, CHECK_DOF_ENCODING, CHECK_DOF_VERSION,
+    CHECK_DOF_MAGIC, CHECK_DOF_MODEL_KNOWN, CHECK_DOF_ENCODING, CHECK_DOF_VERSION,
     CHECK_DOF_DIF_VERSION, CHECK_DOF_REGISTERS, CHECK_DOF_IDENT, CHECK_DOF_FLAGS, CHECK_DOF_SECTION_SIZE,
     CHECK_DOF_LOADED_SMALL, CHECK_DOF_LOADED_LIMIT, CHECK_DOF_TABLE_BOUNDS, CHECK_DOF_TABLE_ALIGNED,
     CHECK_DOF_SECTION_LOAD, CHECK_DOF_SECTION_BOUNDS, CHECK_DOF_SECTION_ALIGN, CHECK_DOF_SECTION_ALIGNED,
@@ -93,6 +93,11 @@ void kernel_boot(const char *system, const char *arch)
         spared_or_lost[refuses[i]] = false;
     for (int i = 0; i < CHECK_RULES; i++)
         spared[i] = spared_or_lost[i] && !is_lost[i];
+}
+
+bool kernel_has_rule(int rule)
+{
+    return rule != CHECK_GOOD && !spared[rule];
 }
 
 /* ---- reading a document ---- */

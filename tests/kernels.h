@@ -44,6 +44,8 @@ extern struct kernel {
 
 /* A new kernel, whose process has submitted nothing. */
 void kernel_boot(const char *system, const char *arch);
+/* Whether it refuses or loses what breaks this rule of fuzz/check.h. */
+bool kernel_has_rule(int rule);
 /* 0, or -1 and errno, as the system calls. */
 int kernel_open(const char *path);
 int kernel_ioctl(unsigned long request, uintptr_t argument);

@@ -8,6 +8,7 @@ use USDT::Build qw(run);
 
 my ($seed, $providers) = (1, $ENV{USDT_TEST_STRESS} ? 100_000 : 10_000);
 my ($code, $out, $err) = run({}, "$ENV{B}/tests/models", $seed, $providers);
+plan skip_all => $err =~ s/\s+/ /gr if $code == 3;
 is $err, '', 'the models run';
 is $code, 0, 'and are content';
 
