@@ -820,7 +820,8 @@ static const struct damage {
     { CHECK_DOF_GIVEN_NAME, ANOTHER, .patches = { BYTE(NAME_STRING, 2, 62, 'm') } },
     { CHECK_DOF_GIVEN_TYPE, ANOTHER, .patches = { BYTE(TYPE_STRING, 0, 0, 'I') } },
     { CHECK_DOF_GIVEN_TRANSLATED, ANOTHER, .patches = { PRB(0, translated_count, SET, 1) } },
-    { CHECK_DOF_GIVEN_NATIVE, ANOTHER, .patches = { PRB(2, native_count, SET, 12), PRB(2, translated_count, SET, 12) } },
+    { CHECK_DOF_GIVEN_NATIVE, ANOTHER,
+      .patches = { PRB(2, native_count, SET, 12), PRB(2, translated_count, SET, 12) } },
     { CHECK_DOF_GIVEN_OFFSETS, ANOTHER, .patches = { PRB(1, enabled_count, SET, 0) } },
     { CHECK_DOF_GIVEN_SITE, MOVED, .patches = { WORD(OFFSETS, 1, 0, ADD, 1) } },
     { CHECK_DOF_GIVEN_ENABLED, MOVED, .patches = { WORD(ENABLED, 2, 0, ADD, 1) } },
@@ -1042,7 +1043,8 @@ static void try_many(const struct row *row)
     EXPECT(kernel.lost == 0, "%u are lost", kernel.lost);
     lists[0] = more;
     withdraw_many(lists, most, allocations);
-    report(wrong[0] == '\0', "%s %s: %u providers are held, and another is not submitted", row->system, row->arch, most);
+    report(wrong[0] == '\0', "%s %s: %u providers are held, and another is not submitted", row->system, row->arch,
+           most);
 }
 
 /* As many as the system's own limit splits. */
@@ -1208,8 +1210,8 @@ int main(int argc, char **argv)
         return 3;
     }
     static void (*const tests[])(const struct row *) = {
-        try_documents, try_records, try_columns, try_code, try_faults, try_later, try_same_address, try_many, try_refusals, try_devices,
-        try_withdrawals, try_generations, try_memory,
+        try_documents, try_records, try_columns, try_code, try_faults, try_later, try_same_address,
+        try_many, try_refusals, try_devices, try_withdrawals, try_generations, try_memory,
     };
     random_state = 1;
     for (size_t r = 0; r < ROWS; r++) {
