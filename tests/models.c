@@ -89,9 +89,28 @@ static bool must_fail(void)
 
 void *__real_mmap(void *at, size_t len, int prot, int how, int fd, off_t from);
 void *__wrap_mmap(void *at, size_t len, int prot, int how, int fd, off_t from);
+int __real_munmap(void *at, size_t len);
+/* Where an address is taken, XNU and FreeBSD go on upwards from there, but Linux anywhere. */
+static void *map_near(void *at, size_t len, int prot, int how)
+{
+    for (uintptr_t near = (uintptr_t)at, end = near + (1u << 30); near < end; near += 1 << 16) {
+        void *map = __real_mmap((void *)near, len, prot, how | MAP_FIXED_NOREPLACE, -1, 0);
+        if ((uintptr_t)map == near)
+            return map;
+        if (map != MAP_FAILED) /* a kernel before 4.17 */
+            __real_munmap(map, len);
+        else if (errno != EEXIST)
+            break;
+    }
+    return __real_mmap(at, len, prot, how, -1, 0);
+}
+
 void *__wrap_mmap(void *at, size_t len, int prot, int how, int fd, off_t from)
 {
-    void *map = must_fail() ? MAP_FAILED : __real_mmap(at, len, prot, how, fd, from);
+    bool is_near = at != NULL && (how & (MAP_FIXED | MAP_ANONYMOUS)) == MAP_ANONYMOUS;
+    void *map = must_fail() ? MAP_FAILED
+                : is_near   ? map_near(at, len, prot, how)
+                            : __real_mmap(at, len, prot, how, fd, from);
     if (map == MAP_FAILED)
         return map;
     struct mapping *mapping = &mappings[mapping_count++];
@@ -112,7 +131,6 @@ static struct mapping *find_mapping(uintptr_t at)
     return NULL;
 }
 
-int __real_munmap(void *at, size_t len);
 int __wrap_munmap(void *at, size_t len);
 int __wrap_munmap(void *at, size_t len)
 {
@@ -644,7 +662,8 @@ static char outcome(struct usdt_helper **list)
     return is_same ? 'A' : 'W';
 }
 
-/* Submits what is set up: what comes of it is one letter of `expected`, by column, and R and L are for this rule. */
+/* Submits what is set up: what comes of it is one letter of `expected`, by column, and R and L are for this
+   rule (NULL: for any). */
 static void try_outcome(const char *what, const char *rule, const char *expected)
 {
     struct usdt_helper *list = NULL;
@@ -655,7 +674,7 @@ static void try_outcome(const char *what, const char *rule, const char *expected
     found = outcome(&list);
     const char *reason = kernel.reason == NULL ? "" : kernel.reason;
     EXPECT(found == letter, "%c, not %c: %s, %s", found, letter, reason, now.why);
-    EXPECT((letter != 'R' && letter != 'L') || strcmp(reason, rule) == 0, "%s: %s", reason, now.why);
+    EXPECT((letter != 'R' && letter != 'L') || rule == NULL || strcmp(reason, rule) == 0, "%s: %s", reason, now.why);
     kernel.damage = NULL;
     usdt_helper_withdraw(&list, now.why);
     is_clean(list, allocations);
@@ -906,7 +925,7 @@ static const struct {
     { "the table says DOF version 3", "DOF_VERSION", "RRAAA", version_3 },
     { "the table has another bias of probes", "", MOVED, other_probe_bias },
     { "the table has another bias of is-enabled probes", "", MOVED, other_enabled_bias },
-    { "the table has offsets count from the probe's address", "DOF_SAME_ADDRESS", "..LL.", other_base },
+    { "the table has offsets count from the probe's address", NULL, "..LL.", other_base },
     { "the table has another request", "REQUEST", "RRRRR", other_request },
 };
 
