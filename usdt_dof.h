@@ -4,8 +4,8 @@
 #ifndef USDT_DOF_H
 #define USDT_DOF_H
 
-#include "usdt_dof_format.h"
 #include "usdt_internal.h"
+#include "usdt_dof_format.h"
 
 /* The sections in the order in which they lie in the document. Section 0 is the string table: an
    index of 0 for the is-enabled offsets would mean that there are none. */

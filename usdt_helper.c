@@ -4,9 +4,8 @@
  * Owns what is submitted in this process. How the systems differ, the device's names, its ioctls and how
  * they are called, are columns of the platform table; so every system's way runs, and is tested, on each.
  */
-#define _GNU_SOURCE
-#include "usdt_dof_format.h"
 #include "usdt_internal.h"
+#include "usdt_dof_format.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,17 +34,17 @@ static int open_device(const struct usdt_platform *platform)
     return fd;
 }
 
-/* musl and illumos have an int for the request, glibc, macOS and FreeBSD an unsigned long. */
+/* musl and illumos have an int for the request, glibc and the BSDs an unsigned long. */
 static int call(int device, unsigned long request, uintptr_t argument)
 {
-#if defined(__GLIBC__) || defined(__APPLE__) || defined(__FreeBSD__)
-    return ioctl(device, request, argument);
-#else
+#if defined(__sun) || (defined(__linux__) && !defined(__GLIBC__))
     return ioctl(device, (int)request, argument);
+#else
+    return ioctl(device, request, argument);
 #endif
 }
 
-/* False and errno where the device refuses. */
+/* False and errno where the device refuses; 0 where DTrace is switched off. */
 static bool add(struct usdt_helper *helper, int device)
 {
     const struct usdt_platform *platform = helper->platform;
@@ -65,7 +64,7 @@ static bool add(struct usdt_helper *helper, int device)
         /* Where DTrace is switched off it succeeds, and writes nothing. */
         if (helper->generation != -1 && list.helper.dof == helper->record.dof) {
             helper->generation = -1;
-            errno = ENOTSUP;
+            errno = 0;
         }
     }
     return helper->generation >= 0;
@@ -78,24 +77,34 @@ static bool take_back(const struct usdt_helper *helper, int device)
     return call(device, helper->platform->remove, by_pointer ? (uintptr_t)&generation : (uintptr_t)generation) >= 0;
 }
 
-/* Room for a document where the system wants it. */
-static void *map_room(const struct usdt_layout *layout, uint64_t text, const struct usdt_buf *document)
+/* Linux: a file of its own. */
+static void *map_file(const struct usdt_buf *document)
 {
-    void *map;
-    if (layout->platform->dof_in_file) {
-        int fd = usdt_memfd("usdt-dof", document->data, document->len);
-        if (fd < 0)
-            return NULL;
-        map = mmap(NULL, document->len, PROT_READ, MAP_PRIVATE, fd, 0);
-        int error = errno;
-        close(fd);
-        errno = error;
-    } else {
-        /* Near the stubs if that is free. */
-        void *near = (void *)(uintptr_t)(text + usdt_layout_mapped(layout) + layout->page - text % layout->page);
-        map = mmap(near, document->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int fd = usdt_memfd("usdt-dof", document->data, document->len);
+    if (fd < 0)
+        return MAP_FAILED;
+    void *map = mmap(NULL, document->len, PROT_READ, MAP_PRIVATE, fd, 0);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return map;
+}
+
+/* Others: memory, which for XNU is near the stubs. It looks upwards from a hint that is taken; where a system
+   does not, further hints may be free. */
+static void *map_memory(uint64_t text, size_t size)
+{
+    const uint64_t far = UINT64_C(1) << 30, step = UINT64_C(1) << 26;
+    void *map = MAP_FAILED;
+    for (uint64_t hint = text + step - text % step; hint < text + far / 2; hint += step) {
+        map = mmap((void *)(uintptr_t)hint, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        uint64_t at = (uintptr_t)map;
+        if (map == MAP_FAILED || (at > text ? at - text : text - at) < far)
+            break;
+        if (hint + step < text + far / 2)
+            munmap(map, size);
     }
-    return map == MAP_FAILED ? NULL : map;
+    return map;
 }
 
 /* Maps, read-only, a document of the probes from slot *next on, and moves *next behind them. */
@@ -103,10 +112,11 @@ static void *map_document(const struct usdt_layout *layout, uint64_t text, size_
 {
     struct usdt_buf document = { 0 };
     size_t first = *next;
-    void *map = NULL;
+    void *map = MAP_FAILED;
     bool done = usdt_dof_build(layout, text, text, next, &document);
     if (done)
-        done = (map = map_room(layout, text, &document)) != NULL;
+        map = layout->platform->dof_in_file ? map_file(&document) : map_memory(text, document.len);
+    done = map != MAP_FAILED;
     *size = document.len;
     if (done && layout->platform->base_is_dof) { /* again, now that its address is known */
         document.len = 0;
@@ -119,28 +129,26 @@ static void *map_document(const struct usdt_layout *layout, uint64_t text, size_
     }
     int error = errno;
     usdt_buf_free(&document);
-    if (!done && map != NULL) {
+    if (!done && map != MAP_FAILED)
         munmap(map, *size);
-        map = NULL;
-    }
     errno = error;
-    return map;
+    return done ? map : NULL;
 }
 
 static bool submit_part(struct usdt_helper **list, const struct usdt_layout *layout, uint64_t text,
-                        size_t *next, int device)
+                        size_t *next, int device, char why[USDT_WHY_MAX])
 {
     const struct usdt_platform *platform = layout->platform;
+    if (platform->helpers_max > 0 && submitted >= platform->helpers_max) {
+        snprintf(why, USDT_WHY_MAX, "DTrace takes at most %u providers of a process", platform->helpers_max);
+        return false;
+    }
     struct usdt_helper *helper = calloc(1, sizeof *helper);
     size_t first = *next;
     void *map = NULL;
     bool done = false;
 
-    if (helper == NULL) {
-        errno = ENOMEM;
-    } else if (platform->helpers_max > 0 && submitted >= platform->helpers_max) {
-        errno = EAGAIN;
-    } else if ((map = map_document(layout, text, next, &helper->size)) != NULL) {
+    if (helper != NULL && (map = map_document(layout, text, next, &helper->size)) != NULL) {
         helper->platform = platform;
         helper->record.dof = (uintptr_t)map;
         /* Each document needs an address of its own: its own, or that of its first stub. */
@@ -152,14 +160,16 @@ static bool submit_part(struct usdt_helper **list, const struct usdt_layout *lay
         helper->next = *list;
         *list = helper;
         submitted++;
-    } else {
-        int error = errno;
-        if (map != NULL)
-            munmap(map, helper->size);
-        free(helper);
-        errno = error;
+        return true;
     }
-    return done;
+    snprintf(why, USDT_WHY_MAX, "%s",
+             errno == 0        ? "DTrace takes no probes of programs here (sysctl kern.dtrace.dof_mode)"
+             : errno == ERANGE ? "no memory for DTrace's document within 2 GiB of the stubs"
+                               : strerror(errno));
+    if (map != NULL)
+        munmap(map, helper->size);
+    free(helper);
+    return false;
 }
 
 enum usdt_helped usdt_helper_submit(struct usdt_helper **list, const struct usdt_layout *layout,
@@ -177,19 +187,12 @@ enum usdt_helped usdt_helper_submit(struct usdt_helper **list, const struct usdt
     size_t next = 0;
     bool done = true;
     while (done && next < layout->count) {
-        done = submit_part(list, layout, text, &next, device);
+        done = submit_part(list, layout, text, &next, device, why);
         while (next < layout->count && layout->defs[next] == NULL)
             next++;
     }
     if (!done) {
         char ignored[USDT_WHY_MAX];
-        if (errno == EAGAIN)
-            snprintf(why, USDT_WHY_MAX, "DTrace takes at most %u providers of a process",
-                     layout->platform->helpers_max);
-        else if (errno == ENOTSUP)
-            snprintf(why, USDT_WHY_MAX, "DTrace takes no probes of programs here (sysctl kern.dtrace.dof_mode)");
-        else
-            snprintf(why, USDT_WHY_MAX, "%s", strerror(errno));
         usdt_helper_withdraw(list, ignored);
     }
     close(device);

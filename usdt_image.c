@@ -7,7 +7,6 @@
  * range whose probes are all gone serves the next image of its size. What is in a range is the
  * system's usdt_code_*.c's.
  */
-#define _GNU_SOURCE
 #include "usdt_internal.h"
 
 #include <errno.h>

@@ -16,6 +16,14 @@
 #ifndef USDT_INTERNAL_H
 #define USDT_INTERNAL_H
 
+/* All that POSIX and the system have, also under -std=c11: so this header comes first. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#ifndef __EXTENSIONS__
+#define __EXTENSIONS__ /* illumos */
+#endif
+
 #include "usdt.h"
 
 #include <stdarg.h>

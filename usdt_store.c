@@ -16,7 +16,6 @@
  * the file, and may remove it.
  */
 #if defined(__linux__)
-#define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64 /* inode numbers may have 64 bits in a 32-bit program too */
 #include "usdt_internal.h"
 

@@ -1103,11 +1103,12 @@ static void must_be_refused(const char *what, const char *rule)
     const char *reason = kernel.reason == NULL ? "no rule" : kernel.reason;
     EXPECT(strcmp(reason, rule == NULL ? "no rule" : rule) == 0, "%s", reason);
     EXPECT(kernel.adds == kernel.removes, "%u added, %u removed", kernel.adds, kernel.removes);
+    EXPECT(kernel.add_error == 0 || strcmp(now.why, strerror(kernel.add_error)) == 0, "the message is %s", now.why);
     is_clean(list, allocations);
     report(wrong[0] == '\0', "%s %s: %s: \"%s\"", now.row->system, now.row->arch, what, now.why);
 }
 
-static const int errors[] = { EACCES, E2BIG, EINVAL, ENOMEM, EFAULT, EPERM, EBUSY, EIO };
+static const int errors[] = { EACCES, E2BIG, EINVAL, ENOMEM, EFAULT, EPERM, EBUSY, EIO, EAGAIN, ENOTSUP };
 enum { ERRORS = sizeof errors / sizeof errors[0] };
 
 static void try_refusals(const struct row *row)

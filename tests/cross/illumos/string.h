@@ -1,0 +1,13 @@
+/* Stand-in for illumos's <string.h>: the declarations that libusdt uses, no more. */
+#ifndef STRING_H
+#define STRING_H
+#include <stddef.h>
+int memcmp(const void *, const void *, size_t);
+void *memcpy(void *, const void *, size_t);
+void *memset(void *, int, size_t);
+int strcmp(const char *, const char *);
+char *strcpy(char *, const char *);
+char *strerror(int);
+size_t strlen(const char *);
+char *strncpy(char *, const char *, size_t);
+#endif
