@@ -35,13 +35,14 @@ sub holder {
     return $self;
 }
 
-# bpftrace on images, for all programs: counts hits, and those whose arguments are torn, by provider.
+# bpftrace on images, for all programs: counts hits, and those whose arguments are torn, by provider. Each
+# thread has a count of its own: they lose some where one thread takes the processor from another meanwhile.
 sub bpftrace {
     my (@images) = @_;
     my @script;
     for my $image (@images) {
-        push @script, "usdt:@{[ $image->path ]}:$_->{provider}:$_->{name} { \@$_->{provider} = count();"
-            . ' if (arg1 != ~arg0 || arg2 != 3 * arg0) { @torn = count(); } }' for @{ $image->{elf}{notes} };
+        push @script, "usdt:@{[ $image->path ]}:$_->{provider}:$_->{name} { \@$_->{provider}\[tid] = count();"
+            . ' if (arg1 != ~arg0 || arg2 != 3 * arg0) { @torn[tid] = count(); } }' for @{ $image->{elf}{notes} };
     }
     # The last to be attached.
     push @script, 'interval:ms:50 { if (!@on) { printf("attached\n"); @on = 1; } }';
@@ -50,7 +51,12 @@ sub bpftrace {
     return $tracer;
 }
 
-sub counted { my ($output) = @_; return { steady => 0, changing => 0, torn => 0, $output =~ /^\@(\w+): (\d+)$/mg } }
+sub counted {
+    my ($output) = @_;
+    my %sum = (steady => 0, changing => 0, torn => 0);
+    $sum{$1} += $2 while $output =~ /^\@(\w+)\[\d+\]: (\d+)$/mg;
+    return \%sum;
+}
 
 subtest "eight threads fire for $seconds seconds while three change everything" => sub {
     my ($numbers, $program) = run($threads, 'fire', $seconds);
