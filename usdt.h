@@ -24,7 +24,8 @@
  * provider, not to a thread: threads that use one provider at once may see each other's.
  *
  * Signals. Only those four functions and usdt_version() are async-signal-safe; a handler may call them
- * also where it interrupts the library. The library installs no handler and blocks no signal.
+ * also where it interrupts the library. The library installs no handler and blocks no signal (but on macOS on
+ * arm64, while it writes stubs).
  *
  * Processes. After fork() parent and child have the same providers, definitions and probes, live or
  * not; a tracer of the probes sees both; each may then change its own, which the other does not
@@ -39,7 +40,7 @@
  * open between calls, but where the probes are in a memfd, or the file is on overlayfs: then one for each
  * file, close-on-exec, never 0, 1 or 2. A program that closes it, or all, does no harm to itself.
  *
- * Memory. No page is ever both writable and executable. Address ranges of published probes are used
+ * Memory. No page is ever both writable and executable for a thread. Address ranges of published probes are used
  * again, never unmapped: a program has as many as it had images at one time.
  *
  * Errors. A function fails in one way: it returns -1 or NULL, and leaves a message and a code,

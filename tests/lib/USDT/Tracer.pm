@@ -128,7 +128,7 @@ sub until {
 # Asks it to stop, and returns all it printed.
 sub stop {
     my ($self, $signal) = @_;
-    # bpftrace 0.17 does not notice every signal, on a machine that is busy.
+    # On a busy machine bpftrace 0.17 was seen not to end by the first, twice; why is not known.
     for (1 .. 4) {
         kill $signal // 'INT', $self->{pid} if !$self->ended;
         return $self->output if wait_for(30, sub { $self->ended });
