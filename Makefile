@@ -49,6 +49,7 @@ help:
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
 	@echo 'make stress      the tests of threads, fork, files and growth, at length (minutes)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
+	@echo 'make test-vm-arm64  the tests that need arm64 and tracers, in such a machine of that processor'
 	@echo 'make fuzz        fuzz the API and the builders, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'
@@ -173,6 +174,12 @@ KERNELS ?= trixie sid
 test-dtrace: $(O)/test_usdt $(B)/tests/threads
 	@O=$(O) tests/vm/machine $(KERNELS)
 
+ARM64 := $(O)/build/vm-arm64
+test-vm-arm64:
+	@$(MAKE) -s ARCH=arm64 O=$(ARM64) $(ARM64)/test_usdt $(ARM64)/build/arm64/tests/forks \
+		$(ARM64)/build/arm64/tests/threads
+	@O=$(ARM64) tests/vm/machine arm64
+
 install: $(O)/libusdt.a $(O)/$(SONAME)
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
@@ -192,7 +199,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
 
 FORCE:
-.PHONY: all help demo test stress test-dtrace fuzz install uninstall clean FORCE
+.PHONY: all help demo test stress test-dtrace test-vm-arm64 fuzz install uninstall clean FORCE
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)
