@@ -49,11 +49,11 @@ help:
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
 	@echo 'make stress      the tests of threads, fork, files and growth, at length (minutes)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
-	@echo 'make test-vm-arm64  the tests that need arm64 and tracers, in such a machine of that processor'
+	@echo 'make test-vm-arm64  the tests that have tracers, in such a machine of arm64 (10 minutes)'
 	@echo 'make fuzz        fuzz the API and the builders, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'
-	@echo 'ARCH=arm64       cross-compiled, tested by qemu-aarch64 (gcc-aarch64-linux-gnu, qemu-user)'
+	@echo 'ARCH=arm64       cross-compiled (gcc for it, or clang), tested by qemu-aarch64 (package qemu-user)'
 	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
 
 # Rebuild when the compiler or a flag changes.
@@ -176,8 +176,7 @@ test-dtrace: $(O)/test_usdt $(B)/tests/threads
 
 ARM64 := $(O)/build/vm-arm64
 test-vm-arm64:
-	@$(MAKE) -s ARCH=arm64 O=$(ARM64) $(ARM64)/test_usdt $(ARM64)/build/arm64/tests/forks \
-		$(ARM64)/build/arm64/tests/threads
+	@$(MAKE) -s ARCH=arm64 O=$(ARM64) $(ARM64)/test_usdt $(TEST_PROGRAMS:%=$(ARM64)/build/arm64/tests/%)
 	@O=$(ARM64) tests/vm/machine arm64
 
 install: $(O)/libusdt.a $(O)/$(SONAME)
