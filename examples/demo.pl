@@ -11,6 +11,7 @@ use Time::HiRes qw(sleep time);
 use USDT::ELF;
 use USDT::Ftrace;
 use USDT::Image;
+use USDT::Program;
 use USDT::Tracer;
 
 my $program = shift // die "usage: demo.pl PROGRAM\n";
@@ -18,9 +19,9 @@ $| = 1;
 
 my $why = USDT::Tracer::missing('ftrace');
 # Five requests a second; longer where somebody must attach by hand.
-my $pid = open my $demo, '-|', $program, $why ? 45 : 20 or die "$program: $!\n";
+my $pid = open my $demo, '-|', @USDT::Program::RUNNER, $program, $why ? 45 : 20 or die "$program: $!\n";
 my $first = readline $demo // exit 1; # it has said why
-my ($image) = map { m{^\S+ r-xp .*\s(/\S+/shop-[0-9a-f]{40}\.so)$} ? $1 : () } do {
+my ($image) = map { m{^\S+ r-[-x]p .*\s(/\S+/shop-[0-9a-f]{40}\.so)$} ? $1 : () } do {
     open my $maps, '<', "/proc/$pid/maps" or die "/proc/$pid/maps: $!\n";
     <$maps>;
 };
@@ -34,9 +35,10 @@ if ($why) {
         "As root, while it runs, each of these shows them:\n\n";
 } elsif ($image) {
     my $notes = USDT::Image->new(path => $image);
+    my ($first, $second) = map { USDT::Ftrace::place(USDT::Program::arch_of($program), $_) } 0, 1;
     $ftrace = USDT::Ftrace->new;
-    $ftrace->watch('start', $image, $notes->site('start'), '%di:s32', '+0(%si):string');
-    $ftrace->watch('done',  $image, $notes->site('done'),  '%di:s32', '%si:s32');
+    $ftrace->watch('start', $image, $notes->site('start'), "$first:s32", "+0($second):string");
+    $ftrace->watch('done',  $image, $notes->site('done'),  "$first:s32", "$second:s32");
     sleep 0.7; # some requests pass untraced
     $ftrace->start;
     my ($shown, $end) = (0, time + 3);

@@ -37,8 +37,8 @@ for (@PLATFORMS) {
     my ($system, $arch) = @$_;
     if (here($system, $arch)) {
         push @here, $_;
-    } elsif (must_be_here()) {
-        fail "$system $arch is described on an x86 machine";
+    } elsif (must_be_here(@$_)) {
+        fail "$system $arch is described here: an x86 assembler takes every template, and each its own";
     } else {
         SKIP: { skip "$system $arch: this machine's assembler has no template of it", 1 }
     }

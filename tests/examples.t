@@ -19,7 +19,7 @@ subtest 'the example of the README' => sub {
     my $flags = $ENV{USDT_TEST_CFLAGS} // '';
     my $log = qx{$cc -Wall -Wextra -Werror $flags -I. -o $dir/hello examples/hello.c $out/libusdt.a -pthread 2>&1};
     is($log, '', 'compiles without a warning');
-    my $hello = USDT::Tracer->start("$dir/hello");
+    my $hello = USDT::Tracer->start(split(' ', $ENV{USDT_TEST_RUNNER} // ''), "$dir/hello");
     my $published = sub { slurp("/proc/$hello->{pid}/maps") =~ /myapp-|memfd:usdt/ };
     ok(USDT::Tracer::wait_for(5, $published), 'publishes its probe');
     is($hello->stop, '', 'and complains of nothing');

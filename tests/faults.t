@@ -5,14 +5,16 @@ use strict;
 use warnings;
 use File::Temp ();
 use Test::More;
+use USDT::Tracer;
 
+my $runner = $ENV{USDT_TEST_RUNNER} // '';
 my $dir = File::Temp->newdir;
 chmod 0700, $dir;
 
 sub faults {
     my ($mode) = @_;
     # Children end where they stand.
-    my @lines = qx{XDG_RUNTIME_DIR=$dir ASAN_OPTIONS=detect_leaks=0 $ENV{B}/tests/faults $mode};
+    my @lines = qx{XDG_RUNTIME_DIR=$dir ASAN_OPTIONS=detect_leaks=0 $runner $ENV{B}/tests/faults $mode};
     is($?, 0, "faults $mode ends well");
     chomp @lines;
     return @lines;
@@ -21,7 +23,7 @@ sub faults {
 subtest 'no call to the system is forgotten' => sub {
     # These cannot fail, or not so that anybody would notice.
     my %cannot = map { $_ => 1 } qw(_GLOBAL_OFFSET_TABLE_ __errno_location __tls_get_addr ___tls_get_addr sysconf
-        __isoc99_sscanf __isoc23_sscanf sscanf snprintf vsnprintf memcmp memcpy memmove memset strcmp strcpy strlen
+        __isoc99_sscanf __isoc23_sscanf sscanf snprintf vsnprintf bcmp memcmp memcpy memmove memset strcmp strcpy strlen
         strncat strncpy strerror strrchr strchr geteuid getpid getauxval getenv free prctl
         pthread_atfork pthread_mutex_lock pthread_mutex_trylock pthread_mutex_unlock pthread_once
         pthread_setcancelstate), map { "__${_}_chk" } qw(memcpy memset snprintf vsnprintf strcpy strncat strncpy read);
@@ -37,6 +39,8 @@ subtest 'no call to the system is forgotten' => sub {
 subtest 'each call, each errno' => sub {
     # What only a daemon of DTrace makes it call, and what takes another process.
     my %never = (plain => { ioctl => 1, fcntl => 1, nanosleep => 1 }, dtrace => { nanosleep => 1 });
+    # Only on x86_64 does the kernel have direct calls to be asked about.
+    @{ $never{plain} }{qw(uname syscall)} = (1, 1), $never{dtrace}{uname} = 1 if $ENV{B} !~ /x86_64$/;
     my ($system, %seen);
     for (faults('calls')) {
         my ($function, $calls, $faults, $failed) = split ' ';
@@ -57,7 +61,11 @@ subtest 'limits, closed descriptors, seccomp' => sub {
     for (faults('limits')) {
         my ($name, $result, $after, $files) = split ' ';
         $seen{$name}++;
-        is("$result $after $files", '0 0 0', "$name: no harm, another process can enable, no file is left");
+        SKIP: {
+            my $why = $name =~ /^(?:RLIMIT_AS|seccomp)/ ? USDT::Tracer::emulated($name) : '';
+            skip $why, 1 if $why;
+            is("$result $after $files", '0 0 0', "$name: no harm, another process can enable, no file is left");
+        }
     }
     is_deeply(\%seen, { (map { $_ => 1 } qw(RLIMIT_NOFILE RLIMIT_AS RLIMIT_FSIZE closed_stdio
         closed_descriptors seccomp_strict)), seccomp_filter_first => 6, seccomp_filter_later => 6 }, 'all were tried');

@@ -6,10 +6,11 @@ use Test::More;
 use USDT::Build qw(run);
 
 my $programs = "$ENV{B}/fuzz";
+my @runner = split ' ', $ENV{USDT_TEST_RUNNER} // '';
 my $CANNOT_PUBLISH = 3;    # fuzz_api, where no file can be published
 
 subtest 'the judges of DOF and ELF' => sub {
-    my ($code, $out, $err) = run({}, "$programs/check_selftest");
+    my ($code, $out, $err) = run({}, @runner, "$programs/check_selftest");
     is $err, '', 'the self-test runs';
     my @results = split /\n/, $out;
     cmp_ok scalar @results, '>', 10, 'and has cases: those of the processors that this assembler takes';
@@ -22,7 +23,7 @@ for my $target (qw(build api)) {
         my @inputs = glob "fuzz/corpus/$target/*";
         cmp_ok scalar @inputs, '>', 50, 'are many';
         cmp_ok scalar @inputs, '<=', 300, 'but not too many';
-        my ($code, $out, $err) = run({}, "$programs/replay_$target", "fuzz/corpus/$target");
+        my ($code, $out, $err) = run({}, @runner, "$programs/replay_$target", "fuzz/corpus/$target");
         SKIP: {
             skip $err =~ s/\s+/ /gr, 1 if $code == $CANNOT_PUBLISH;
             is "$code $out", '0 ' . @inputs . " inputs\n", 'break nothing' or diag $err;

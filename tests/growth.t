@@ -5,6 +5,7 @@ use warnings;
 use File::Temp ();
 use Test::More;
 
+my $runner = $ENV{USDT_TEST_RUNNER} // '';
 my $stress = $ENV{USDT_TEST_STRESS};
 my $dir = File::Temp->newdir;
 chmod 0700, $dir;
@@ -14,7 +15,7 @@ for (['enable', $stress ? 10_000 : 200, 'enable and disable'],
     ['add', $stress ? 100_000 : 2_000, 'define, add, enable, remove and release'],
     ['many', $stress ? 2_000 : 600, 'a provider of up to 300 probes made, enabled and freed']) {
     my ($mode, $cycles, $what) = @$_;
-    my %is = map { split ' ' } grep { / / } split /\n/, qx{XDG_RUNTIME_DIR=$dir $ENV{B}/tests/growth $mode $cycles};
+    my %is = map { split ' ' } grep { / / } split /\n/, qx{XDG_RUNTIME_DIR=$dir $runner $ENV{B}/tests/growth $mode $cycles};
     is($?, 0, "$cycles times: $what");
     my $figures = join ', ', map { "$_ $is{$_}" } sort keys %is;
     $stress ? diag "$cycles times $what: $figures" : note $figures;

@@ -66,13 +66,14 @@ write_file("$T/header_calls.h", fire_all());
 # ---- running programs that report their checks ----
 
 my (@queue, $made);
+my @runner; # what those to be queued are started with
 
 # To be compiled by `compiler` with what follows the source, and run.
 sub queue {
     my ($name, $compiler, $source, @after) = @_;
     my $program = "$T/program" . ++$made;
     my @command = (@$compiler, '-o', $program, $source, @after);
-    push @queue, { name => $name, program => $program, command => \@command };
+    push @queue, { name => $name, program => [@runner, $program], command => \@command };
 }
 
 sub report {
@@ -81,7 +82,7 @@ sub report {
     subtest $entry->{name} => sub {
         ok($compiled == 0, 'compiles without a warning') or diag($messages);
         return if $compiled != 0;
-        my ($status, $text) = run($entry->{program});
+        my ($status, $text) = run(@{ $entry->{program} });
         my ($checks, $done, @notes) = (0, 'never');
         for (split /\n/, $text) {
             if (/^(not )?ok (.*)/) {
@@ -199,11 +200,12 @@ SKIP: {
     my @width = bits_of("$OUT/libusdt.a") == 32 && elf_arch() eq 'x86_64' ? '-m32' : ();
     my @link = (@CFLAGS, @width, "-I$T", "-I$ROOT");
     my @library = ("$OUT/libusdt.a", '-pthread');
+    @runner = split ' ', $ENV{USDT_TEST_RUNNER} // '';
     my $as = join ' ', 'as make test has it,', @CC, @CFLAGS, @width;
 
     queue("values, $as", [@CC, '-std=c11', @WARN, @link], $VALUES, @library);
     queue("a binding of libusdt 1.x, $as", [@CC, '-std=gnu99', @WARN, @link], $COMPAT, @library);
-    my @CXX = (@CC[0 .. $#CC - 1], cxx_of($CC[-1]));
+    my @CXX = map { /^-/ ? $_ : cxx_of($_) } @CC;
     if (need(can_compile(@CXX, qw(-x c++), @width), "@CXX", 'not installed')) {
         queue("values in C++, @CXX", [@CXX, '-std=c++11', @WARN, @link, qw(-x c++)], $VALUES,
             qw(-x none), @library);
@@ -213,7 +215,7 @@ SKIP: {
     my ($library) = glob "$OUT/libusdt.so.*";
     succeeds('a program that only knows dlopen() is made', @CC, @link, '-o', "$T/foreign", "$T/foreign.c",
         '-ldl');
-    is((run("$T/foreign", $library // 'libusdt.so.2'))[1], "0 1 0 0\n",
+    is((run(@runner, "$T/foreign", $library // 'libusdt.so.2'))[1], "0 1 0 0\n",
         'it finds usdt_is_enabled() in the shared library: 0 pristine, 1 changed, 0 again, 0 for NULL');
 }
 

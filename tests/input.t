@@ -8,6 +8,6 @@ use File::Temp ();
 die "input.t: `make test` builds the program and says where (B)\n" if !defined $ENV{B};
 my $dir = File::Temp->newdir;
 local $ENV{XDG_RUNTIME_DIR} = "$dir";
-my $status = system("$ENV{B}/tests/bad_input");
+my $status = system(split(' ', $ENV{USDT_TEST_RUNNER} // ''), "$ENV{B}/tests/bad_input");
 print STDERR "# bad_input was ended by signal ", $status & 127, "\n" if $status & 127;
 exit($status == 0 ? 0 : 1);

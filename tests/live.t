@@ -11,6 +11,9 @@ use USDT::Image;
 use USDT::Program;
 use USDT::Tracer;
 
+# Where a program of this machine has its first two arguments at a site.
+my ($first, $second) = map { USDT::Ftrace::place(USDT::Program::native_bits(), $_) } 0, 1;
+
 # Watches probes of a program: [event, probe, fetch...]; runs code; returns what was hit, in order.
 sub hits {
     my ($program, $watch, $code, $provider) = @_;
@@ -29,8 +32,11 @@ sub by_note {
     my %wide = (dil => 'di', edi => 'di', rdi => 'di', sil => 'si', esi => 'si', rsi => 'si', dl => 'dx',
         edx => 'dx', rdx => 'dx', cl => 'cx', ecx => 'cx', rcx => 'cx');
     my @fetch;
-    for (split ' ', $note->{arguments}) {
-        my ($sign, $size, $off, $reg) = /^(-?)(\d)@(?:(\d+)\()?%(\w+)\)?$/ or die "operand $_";
+    for (split / (?=-?\d@)/, $note->{arguments}) {
+        my ($sign, $size, $place) = /^(-?)(\d)@(.+)$/ or die "operand $_";
+        # x86: %reg, or 8(%reg); arm64: reg, or [reg, 8].
+        my ($off, $reg) = $place =~ /^\[(sp), (\d+)\]$/ ? ($2, $1) : $place =~ /^(x\d)$/ ? (undef, $1)
+            : $place =~ /^(?:(\d+)\()?%(\w+)\)?$/ ? ($1, $2) : die "operand $_";
         $reg = $wide{$reg} // $reg =~ s/^(r[89])[bwd]$/$1/r =~ s/^[er](sp)$/$1/r;
         my $type = ($sign ? 's' : 'u') . 8 * $size;
         push @fetch, defined $off ? "+$off(%$reg):$type" : "%$reg:$type";
@@ -41,12 +47,13 @@ sub by_note {
 sub widths {
     my ($bits) = @_;
     my $wide = $bits == 64;
+    my $arm64 = USDT::Program::native_arch() eq 'arm64'; # its char has no sign
     # type, value passed, value seen
     my @cases = (
         ['int8_t', -1, -1], ['int8_t', -128, -128], ['uint8_t', 255, 255], ['uint8_t', 256, 0],
         ['uint8_t', -1, 255], ['int16_t', -32768, -32768], ['uint16_t', 65535, 65535], ['uint16_t', -1, 65535],
         ['int32_t', -2147483648, -2147483648], ['uint32_t', -1, 4294967295], ['int', -42, -42],
-        ['unsigned int', 4000000000, 4000000000], ['char', -7, -7], ['unsigned char', -7, 249],
+        ['unsigned int', 4000000000, 4000000000], ['char', -7, $arm64 ? 249 : -7], ['unsigned char', -7, 249],
         ['short', -300, -300], ['bool', 1, 1], ['enum colour', -3, -3],
         ['int64_t', -1, -1], ['long', -1, -1], ['ssize_t', -5, -5],
         ['int64_t', '-9223372036854775808', $wide ? '-9223372036854775808' : 0],
@@ -76,9 +83,9 @@ sub widths {
 sub strings {
     my $program = USDT::Program->new;
     $program->provide('p', 'strings', 'mod', s => ['char *', 'char *'], long => ['char *']);
-    my @hits = hits($program, [['s', 's', '+0(%di):string', '+0(%si):string', '%di:x64', '%si:x64'],
+    my @hits = hits($program, [['s', 's', "+0($first):string", "+0($second):string", "$first:x64"],
             # The kernel shows less than a page of a string at a time.
-            ['long', 'long', '+0(%di):x64', '+2048(%di):string', '+4093(%di):string']],
+            ['long', 'long', "+0($first):x64", "+2048($first):string", "+4093($first):string"]],
         sub {
             $program->ok('fire', 's', 's:first', 's:second "quoted"');
             $program->ok('fire', 's', 's:', 's:');
@@ -125,7 +132,7 @@ sub thousands {
     my @sites = map { $_->{site} } @{ $image->{elf}{notes} };
     is(scalar(keys %{ { map { ($_ => 1) } @sites } }), 10000, 'each at a place of its own');
     my $ftrace = USDT::Ftrace->new;
-    $ftrace->watch("m$_", $image->path, $image->site("m$_"), '%di:s32') for 0, 5000, 9999;
+    $ftrace->watch("m$_", $image->path, $image->site("m$_"), "$first:s32") for 0, 5000, 9999;
     $ftrace->start;
     for my $i (0, 5000, 9999, 1, 9998) {
         $program->ok('nth', 'd', 'p', $i);
@@ -144,7 +151,7 @@ sub clashes {
         $program->ok('add', $provider, "$provider.show");
         $program->ok('enable', $provider);
     }
-    my @hits = hits($program, [['show', 'show', '%di:s32']], sub {
+    my @hits = hits($program, [['show', 'show', "$first:s32"]], sub {
         is($program->enabled('module_a.show'), '1 1', 'the one that is traced is enabled');
         is($program->enabled('module_b.show'), '0 0', 'the other is not');
         $program->ok('fire', 'module_a.show', 'i:1');
@@ -175,7 +182,7 @@ sub wildcards {
 
 sub two_processes {
     my @programs = map { my $p = USDT::Program->new; $p->provide('p', 'twins', 'mod', t => ['int']); $p } 1, 2;
-    my @hits = hits($programs[0], [['t', 't', '%di:s32']], sub {
+    my @hits = hits($programs[0], [['t', 't', "$first:s32"]], sub {
         is($_->enabled('t'), '1 1', 'one attach covers them both') for @programs;
         my $third = USDT::Program->new;
         $third->provide('p', 'twins', 'mod', t => ['int']);
@@ -199,7 +206,7 @@ sub live_changes {
     $program->provide('p', 'changing', 'mod', a => ['int'], b => ['int']);
     my $image = USDT::Image->of($program);
     my $ftrace = USDT::Ftrace->new;
-    $ftrace->watch($_, $image->path, $image->site($_), '%di:s32') for qw(a b);
+    $ftrace->watch($_, $image->path, $image->site($_), "$first:s32") for qw(a b);
     $ftrace->start;
     $program->ok('keep', 'b');
     for my $i (1 .. 10) {
@@ -234,7 +241,7 @@ sub forks {
     $program->provide('p', 'forking', 'mod', f => ['int']);
     my $parent = $program->pid;
     my $child;
-    my @hits = hits($program, [['f', 'f', '%di:s32']], sub {
+    my @hits = hits($program, [['f', 'f', "$first:s32"]], sub {
         $program->ok('fire', 'f', 'i:1');
         $child = $program->ok('fork');
         is($program->enabled('f'), '1 1', 'the child of a traced program is traced');
@@ -260,7 +267,7 @@ sub memfds {
     my ($fd) = grep { (readlink // '') =~ m{/memfd:usdt } } glob "/proc/@{[ $program->pid ]}/fd/*";
     my $image = USDT::Image->new(path => $fd);
     my $ftrace = USDT::Ftrace->new;
-    $ftrace->watch('h', $fd, $image->site('h'), '%di:s32');
+    $ftrace->watch('h', $fd, $image->site('h'), "$first:s32");
     $ftrace->start;
     is($program->enabled('h'), '1 1', 'is enabled through /proc/PID/fd');
     $program->ok('fire', 'h', 'i:5');

@@ -30,7 +30,7 @@ sub run_life {
     print $input join("\t", @$_), "\n" for @life;
     $input->flush;
     my $log = "$dir/log";
-    system("@command $out/test_usdt - < @{[ $input->filename ]} > $dir/replies 2> $log");
+    system("@command @USDT::Program::RUNNER $out/test_usdt - < @{[ $input->filename ]} > $dir/replies 2> $log");
     my $status = $?;
     open my $in, '<', $log or die $!;
     local $/;

@@ -7,7 +7,7 @@ use Test::More;
 use USDT::Build qw(run);
 
 my ($seed, $providers) = (1, $ENV{USDT_TEST_STRESS} ? 100_000 : 10_000);
-my ($code, $out, $err) = run({}, "$ENV{B}/tests/models", $seed, $providers);
+my ($code, $out, $err) = run({}, split(' ', $ENV{USDT_TEST_RUNNER} // ''), "$ENV{B}/tests/models", $seed, $providers);
 plan skip_all => $err =~ s/\s+/ /gr if $code == 3;
 is $err, '', 'the models run';
 is $code, 0, 'and are content';
@@ -17,7 +17,7 @@ for (split /\n/, $out) {
     my ($result, $row, $what) = /^(ok|not ok) (?:([a-z]+ \w+): )?(.*)/ or next;
     push @{ $subtests{ $row // 'random' } }, [$result eq 'ok', $what];
 }
-cmp_ok scalar(grep { /^(illumos|freebsd|macos|linux) / } keys %subtests), '>', 3,
+cmp_ok scalar(grep { /^(illumos|freebsd|macos|linux) / } keys %subtests), '>', 1,
     'the processors whose templates this assembler takes';
 for my $name (sort keys %subtests) {
     subtest $name => sub {

@@ -121,6 +121,7 @@ subtest 'a thread half-way through a direct call when the probe goes' => sub {
 
 subtest 'ThreadSanitizer' => sub {
     plan skip_all => 'this run has another sanitizer' if $sanitized;
+    plan skip_all => USDT::Tracer::emulated('ThreadSanitizer') if USDT::Tracer::emulated('ThreadSanitizer');
     plan skip_all => 'make is not installed' if system('command -v make >/dev/null 2>&1') != 0;
     my $dir = ($ENV{O} // '.') . '/build/tsan';
     my ($arch) = $ENV{B} =~ m{([^/]+)$};

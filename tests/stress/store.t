@@ -33,7 +33,7 @@ sub lives {
     $ENV{XDG_RUNTIME_DIR} = "$dir";
     open STDIN, '<', $life->filename or POSIX::_exit(126);
     open STDOUT, '>', '/dev/null' or POSIX::_exit(126);
-    exec $path, '-' or POSIX::_exit(127);
+    exec @USDT::Program::RUNNER, $path, '-' or POSIX::_exit(127);
 }
 
 # Ends it; true if it was killed, not at its end already.

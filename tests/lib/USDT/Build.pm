@@ -19,6 +19,7 @@ our @PLATFORMS = (
     ['illumos', 'x86_64'], ['illumos', 'i386'],
 );
 
+my @RUNNER    = split ' ', $ENV{USDT_TEST_RUNNER} // '';
 my $PROGRAM   = ($ENV{O} // '.') . '/build/usdt_build';
 my $NOT_HERE  = 3;    # usdt_build --help
 my $DIRECTORY = File::Temp->newdir;
@@ -58,7 +59,7 @@ sub run {
 sub try_build {
     my ($input, $what, @arguments) = @_;
     my $prefix = "$DIRECTORY/out" . ++$serial;
-    my ($code, $out, $err) = run({ in => $input }, $PROGRAM, $what, @arguments, $prefix);
+    my ($code, $out, $err) = run({ in => $input }, @RUNNER, $PROGRAM, $what, @arguments, $prefix);
     my @files;
     for my $line (split /\n/, $out) {
         my ($file, @values) = split ' ', $line;
@@ -92,9 +93,11 @@ sub here {
     return $code == 0;
 }
 
-# An x86 machine's assembler takes every template.
+# An x86 assembler takes every template, and each its own.
 sub must_be_here {
-    return (POSIX::uname())[4] =~ /^(?:x86_64|amd64|i\d86)$/;
+    my ($system, $arch) = @_;
+    my ($made_for) = ($ENV{B} // (POSIX::uname())[4]) =~ m{([^/]+)$};
+    return $made_for =~ /^(?:x86_64|amd64|i\d86)$/ || $made_for eq $arch;
 }
 
 sub _must {

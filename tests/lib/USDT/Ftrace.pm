@@ -3,6 +3,7 @@ package USDT::Ftrace;
 use strict;
 use warnings;
 use Carp qw(croak);
+use USDT::Program;
 use USDT::Tracer;
 
 my $instances = 0;
@@ -22,12 +23,15 @@ sub put {
     close $to;
 }
 
-# Where argument $i of a C function is at a probe's site, for the fetch expressions of uprobe_events.
+# Where argument $i of a C function is at a probe's site, for the fetch expressions of uprobe_events. For a
+# processor, or for the programs of so many bits.
 sub place {
-    my ($bits, $i) = @_;
-    return sprintf '+%d(%%sp)', 4 * $i if $bits == 32;
-    return ('%di', '%si', '%dx', '%cx', '%r8', '%r9')[$i] if $i < 6;
-    return sprintf '+%d(%%sp)', 8 * ($i - 6);
+    my ($for, $i) = @_;
+    my $arch = $for eq '32' ? 'i386' : $for eq '64' ? USDT::Program::native_arch() : $for;
+    return sprintf '+%d(%%sp)', 4 * $i if $arch eq 'i386';
+    my @registers = $arch eq 'arm64' ? map { "%x$_" } 0 .. 7
+        : ('%di', '%si', '%dx', '%cx', '%r8', '%r9');
+    return $registers[$i] // sprintf '+%d(%%sp)', 8 * ($i - @registers);
 }
 
 # Watches an offset of a file; each fetch expression is shown as a0, a1, ...

@@ -1,6 +1,8 @@
 # USDT::Program - runs test_usdt and talks to it; knows what it has mapped.
 #
-# After every command it looks at the program's mappings: none may be writable and executable.
+# After every command it looks at the program's mappings: none may be writable and executable. Of a program
+# in an emulator only those of images can be judged: the others are the emulator's, which writes code. And
+# what its program may execute, an emulator only reads: `maps` tells such images as the program has them.
 package USDT::Program;
 use strict;
 use warnings;
@@ -13,15 +15,28 @@ no warnings 'portable'; # addresses have 64 bits
 my $out = $ENV{O} // '.';
 my %built;
 
-# The width of the programs that `make` built.
-sub native_bits {
-    open my $file, '<:raw', "$out/test_usdt" or croak "$out/test_usdt: $!";
-    read $file, my $ident, 5;
-    return substr($ident, 4) eq "\2" ? 64 : 32;
+# What the programs that `make` built are started with: nothing, or an emulator of their processor.
+our @RUNNER = split ' ', $ENV{USDT_TEST_RUNNER} // '';
+
+my $IMAGE = qr{/usdt(?:-\d+)?/\S+\.so$|/memfd:usdt };
+my $WRITABLE_CODE = @RUNNER ? qr{^\S+ .w.*$IMAGE} : qr{^\S+ .wx};
+
+# The processor of these programs, as the Makefile calls it, and their width.
+my $native_arch;
+sub native_arch { return $native_arch //= arch_of("$out/test_usdt") }
+
+sub arch_of {
+    my ($path) = @_;
+    open my $file, '<:raw', $path or croak "$path: $!";
+    read $file, my $header, 20;
+    my $machine = unpack 'x18 v', $header;
+    return { 3 => 'i386', 62 => 'x86_64', 183 => 'arm64' }->{$machine} // croak "$path is for machine $machine";
 }
 
+sub native_bits { return native_arch() eq 'i386' ? 32 : 64 }
+
 # The widths of programs to test.
-sub widths { return native_bits() == 64 ? (64, 32) : 32 }
+sub widths { return native_arch() eq 'x86_64' ? (64, 32) : native_bits() }
 
 # The path of test_usdt for programs of so many bits, or undef and why there is none.
 sub path {
@@ -53,7 +68,7 @@ sub new {
     my ($path, $why) = $o{program} ? () : $class->path($bits);
     croak $why if defined $why;
     local %ENV = (%ENV, %{ $o{env} // {} });
-    my $pid = open2(my $from, my $to, @{ $o{command} // [] }, @{ $o{program} // [$path, '-'] });
+    my $pid = open2(my $from, my $to, @{ $o{command} // [] }, @RUNNER, @{ $o{program} // [$path, '-'] });
     $to->autoflush(1);
     return bless { pid => $pid, from => $from, to => $to, bits => $bits, wx => [] }, $class;
 }
@@ -80,7 +95,7 @@ sub receive {
     my $reply = readline $self->{from};
     croak "the program ended at: $self->{sent}" if !defined $reply;
     chomp $reply;
-    push @{ $self->{wx} }, map { "after '$self->{sent}': $_" } grep { /^\S+ .wx/ } $self->maps;
+    push @{ $self->{wx} }, map { "after '$self->{sent}': $_" } grep { $_ =~ $WRITABLE_CODE } $self->maps;
     return $reply;
 }
 
@@ -123,7 +138,8 @@ sub maps {
     my ($self) = @_;
     open my $maps, '<', "/proc/$self->{pid}/maps" or return;
     chomp(my @lines = <$maps>);
-    return @lines;
+    return @lines if !@RUNNER;
+    return map { s/^(\S+ r-)-(?=p .*$IMAGE)/$1x/r } @lines;
 }
 
 # The images that are mapped: { path, address }.

@@ -9,6 +9,7 @@ use File::Temp ();
 use IO::Handle;
 use IPC::Open2;
 use USDT::Program;
+use USDT::Tracer;
 no warnings 'portable'; # addresses have 64 bits
 
 our @EXPORT = qw(runtime_dir files read_file defined_in enabled_in pristine wrong_files wrong_mappings unused kinds
@@ -136,6 +137,7 @@ sub kinds {
 # Why that cannot be done here, or ''.
 sub no_stepper {
     return 'stepper needs Linux' if !-x $stepper;
+    return USDT::Tracer::emulated('ptrace') if USDT::Tracer::emulated('ptrace');
     return $> == 0 ? '' : 'only root can stop any program';
 }
 

@@ -1,6 +1,7 @@
 # USDT::Tracer - the tracers of this machine: which there are, and how each is run.
 #
-# Under USDT_TEST_STRICT a tracer that is installed must work: what would be skipped fails.
+# Under USDT_TEST_STRICT a tracer that is installed must work: what would be skipped fails. But a program of
+# another processor (USDT_TEST_RUNNER) is the emulator's process: the kernel sees none of its instructions.
 package USDT::Tracer;
 use strict;
 use warnings;
@@ -38,6 +39,7 @@ sub tracefs {
 # Why this tracer cannot be used, or ''.
 sub missing {
     my ($name) = @_;
+    return emulated($name) if emulated($name);
     return "$name is not installed" if $name ne 'ftrace' && !find($name);
     return '' if $name eq 'valgrind';
     return 'only root can trace' if $> != 0;
@@ -45,7 +47,14 @@ sub missing {
     return 'no uprobe_events: tracefs is not mounted, or the kernel has no uprobes';
 }
 
-# A subtest, unless it cannot run here; under STRICT only what is not installed is an excuse.
+# Why what is named cannot be had of programs that an emulator runs, or '' if none does.
+sub emulated {
+    my ($what) = @_;
+    return $ENV{USDT_TEST_RUNNER} ? "$what: the program runs in a user-mode emulator" : '';
+}
+
+# A subtest, unless it cannot run here; under STRICT only what is not installed, or not in an emulator, is an
+# excuse.
 sub with {
     my ($what, $name, $code) = @_;
     subtest_unless(missing($what), $name, $code);
@@ -56,16 +65,17 @@ sub subtest_unless {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     Test::More::subtest($name => sub {
         return Test::More::fail("must not be skipped: $why")
-            if $why && $ENV{USDT_TEST_STRICT} && $why !~ /is not installed$/;
+            if $why && $ENV{USDT_TEST_STRICT} && $why !~ /is not installed$/ && !($ENV{USDT_TEST_RUNNER} && $why =~ /: the program runs in a user-mode emulator$/);
         Test::More::plan(skip_all => $why) if $why;
         $code->();
     });
 }
 
-# Waits until a condition holds; true if it did in time.
+# Waits until a condition holds; true if it did in time. On an emulated machine everything takes longer:
+# USDT_TEST_PATIENCE, how many times.
 sub wait_for {
     my ($seconds, $condition) = @_;
-    my $end = time + $seconds;
+    my $end = time + $seconds * ($ENV{USDT_TEST_PATIENCE} // 1);
     until ($condition->()) {
         return 0 if time > $end;
         sleep 0.02;
