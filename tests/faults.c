@@ -458,7 +458,7 @@ static void try_function(const char *function)
 
 /* ---- what a program may do to itself ---- */
 
-static void set_limit(int which, rlim_t value)
+static void set_limit(unsigned which, rlim_t value)
 {
     struct rlimit limit;
     getrlimit(which, &limit);
