@@ -5,19 +5,23 @@
 #   O=DIR           put what is built into DIR (default: here)
 #   CC AR CFLAGS LDFLAGS PREFIX DESTDIR   as usual
 
-ARCH := $(shell uname -m)
-override ARCH := $(patsubst amd64,x86_64,$(patsubst aarch64,arm64,$(patsubst i%86,i386,$(ARCH))))
 O := .
 
-# The programs of another processor: a compiler for it (Debian's gcc for it and its gcc-multilib, for i386,
-# exclude each other: then clang), and what the programs are started with.
+# ARCH=arm64 elsewhere: a compiler for it. (Debian's gcc for it and its gcc-multilib, for i386, exclude each
+# other: then clang.)
 HOST := $(patsubst aarch64,arm64,$(shell uname -m))
-ifeq ($(filter-out arm64,$(ARCH))$(filter arm64,$(HOST)),)
+CROSS := $(and $(filter command%,$(origin ARCH)),$(filter arm64 aarch64,$(ARCH)),$(filter-out arm64,$(HOST)))
+ifneq ($(CROSS),)
 CC := $(if $(filter-out default,$(origin CC)),$(CC),$(if \
 	$(shell command -v aarch64-linux-gnu-gcc),aarch64-linux-gnu-gcc,clang --target=aarch64-linux-gnu))
 AR := $(if $(filter default,$(origin AR)),aarch64-linux-gnu-ar,$(AR))
-RUNNER ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
 endif
+
+# What the compiler makes programs for is what its macros say, not the machine it runs on.
+MACROS := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null | cut -d' ' -f2)
+ARCH := $(firstword $(patsubst __%__,%,$(filter __x86_64__ __i386__ __aarch64__,$(MACROS))) other)
+override ARCH := $(patsubst amd64,x86_64,$(patsubst aarch64,arm64,$(patsubst i%86,i386,$(ARCH))))
+RUNNER ?= $(if $(filter arm64,$(ARCH)),$(if $(filter-out arm64,$(HOST)),qemu-aarch64 -L /usr/aarch64-linux-gnu))
 
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
@@ -27,18 +31,34 @@ PERL ?= perl
 PROVE ?= prove
 
 VERSION := $(shell sed -n 's/^\#define USDT_VERSION "\(.*\)"/\1/p' usdt.h)
-SONAME := libusdt.so.$(firstword $(subst ., ,$(VERSION)))
+MAJOR := $(firstword $(subst ., ,$(VERSION)))
+COMMA := ,
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-ARCHFLAGS := $(if $(and $(filter i386,$(ARCH)),$(filter x86_64,$(shell uname -m))),-m32)
+ARCHFLAGS := $(if $(and $(filter i386,$(ARCH)),$(filter __x86_64__,$(MACROS))),-m32)
 FLAGS = -std=c11 $(WARN) $(ARCHFLAGS) -fPIC -fvisibility=hidden -I. $(CFLAGS) $(CPPFLAGS)
 LINK = $(CC) $(ARCHFLAGS) $(CFLAGS) $(LDFLAGS)
+
+# The shared library's names: what programs load, the file, what -lusdt finds.
+ifneq ($(filter __APPLE__,$(MACROS)),)
+SONAME := libusdt.$(MAJOR).dylib
+SOFILE := libusdt.$(VERSION).dylib
+SOLINK := libusdt.dylib
+SHARED = -dynamiclib -Wl,-install_name,$(LIBDIR)/$(SONAME)
+MACHO := macos_
+else
+SONAME := libusdt.so.$(MAJOR)
+SOFILE := libusdt.so.$(VERSION)
+SOLINK := libusdt.so
+SHARED = -shared $(if $(filter __sun,$(MACROS)),-h $(SONAME),-Wl$(COMMA)-soname$(COMMA)$(SONAME) \
+	-Wl$(COMMA)--version-script=libusdt.map)
+endif
 
 TEMPLATES := x86_64 i386 arm64
 SOURCES := usdt.c usdt_buf.c usdt_code_anonymous.c usdt_code_linux.c usdt_dof.c usdt_dof_file.c \
            usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_platform.c usdt_probe.c \
            usdt_store.c usdt_types.c
-NATIVE := $(filter $(ARCH),$(TEMPLATES))
+NATIVE := $(addprefix $(MACHO),$(filter $(ARCH),$(TEMPLATES)))
 B := $(O)/build/$(ARCH)
 OBJECTS := $(SOURCES:%.c=$(B)/%.o) $(NATIVE:%=$(B)/usdt_tracepoints_%.o)
 
@@ -80,7 +100,7 @@ $(O)/libusdt.a: $(OBJECTS)
 	$(AR) rcs $@ $(OBJECTS)
 
 $(O)/$(SONAME): $(OBJECTS) libusdt.map
-	$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=libusdt.map -o $@ $(OBJECTS) -pthread
+	$(LINK) $(SHARED) -o $@ $(OBJECTS) -pthread
 
 $(O)/test_usdt: $(B)/test_usdt.o $(O)/libusdt.a
 	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
@@ -110,7 +130,6 @@ TEST_PROGRAMS := bad_input faults forks growth models stepper threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a $(WRAP) -pthread
 
-COMMA := ,
 # The calls of the library that tests/faults.c makes fail.
 $(B)/tests/faults: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,calloc realloc strdup free open open64 \
 	openat openat64 fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 mkdirat flock write pread pread64 fchmod linkat unlinkat close \
@@ -195,16 +214,16 @@ install: $(O)/libusdt.a $(O)/$(SONAME)
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
 	install -m 644 $(O)/libusdt.a '$(DESTDIR)$(LIBDIR)/libusdt.a'
-	install -m 755 $(O)/$(SONAME) '$(DESTDIR)$(LIBDIR)/libusdt.so.$(VERSION)'
-	ln -sf libusdt.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
-	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libusdt.so'
+	install -m 755 $(O)/$(SONAME) '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
+	ln -sf $(SOFILE) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
 		usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
 
 uninstall:
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/usdt.h' '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
-	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/libusdt.so'
-	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libusdt.so.$(VERSION)'
+	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
+	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
 
 clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt

@@ -211,7 +211,7 @@ subtest 'the variables' => sub {
     my @members = archive_members("$out/libusdt.a");
     my @calls = split /\n/, read_file("$T/my-cc.log");
     my @compiled = grep { /(?:^| )-c / } @calls;
-    my @linked = grep { !/(?:^| )-c / } @calls;
+    my @linked = grep { !/(?:^| )-(?:c|E) / } @calls;
     is(scalar @compiled, @members + 1, 'CC compiles each object of the archive, and test_usdt');
     is_deeply([grep { /\.c$/ && (!/ \Q@cflags\E / || / -O2/) } @compiled], [],
         'with CFLAGS instead of the default');

@@ -1,95 +1,107 @@
-# cross.t - the library and test_usdt compiled and linked for every system and processor that can be had,
-# without a warning. Run by `make cross`, which brings the compiler: ZIG, and its headers and libraries of
-# macOS, FreeBSD, NetBSD, musl and glibc. For illumos there are stand-in headers here, and no linker.
+# cross.t - the library (archive and shared), and test_usdt with it, made by the Makefile for every system and
+# processor that can be had, without a warning. Run by `make cross`, which brings the compiler: ZIG, and its headers
+# and libraries of macOS, FreeBSD, NetBSD, musl and glibc. For illumos there are stand-in headers here, and no linker.
 #
 # Where there are no stubs for a processor, the program runs under qemu: it must say so, and do no harm.
 use strict;
 use warnings;
 use File::Temp ();
-use POSIX ();
 use Test::More;
-use USDT::Build qw(build_stub here run);
+use USDT::Build qw(build_stub here);
+use USDT::Compile;
 
 my $zig = $ENV{ZIG} or die "cross.t: ZIG must name a zig; `make cross` does\n";
+my $out = "$OUT/build/cross"; # kept: make does again what has changed
 my $dir = File::Temp->newdir;
-my @strict = qw(-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -O2 -I.);
-my @sources = sort glob 'usdt*.c';
 
-# zig's name of each; what its programs begin with; the template, if there is one, else the processor's name in
-# the message; what qemu calls it, if it is run (those of musl: they need no libraries, and take a minute to
-# build, once).
-my $elf = "\x7fELF";
-my $macho = "\xcf\xfa\xed\xfe";
+# zig's name of each; what qemu calls it, if its programs are run (those of musl: they need no libraries, and take
+# a minute to build, once); the processor's name in the message, if it has no stubs.
 my @targets = (
-    { zig => 'x86_64-macos', magic => $macho, template => 'macos_x86_64' },
-    { zig => 'aarch64-macos', magic => $macho, template => 'macos_arm64' },
-    { zig => 'x86_64-freebsd', magic => $elf, template => 'x86_64' },
-    { zig => 'aarch64-freebsd', magic => $elf, template => 'arm64' },
-    { zig => 'x86_64-netbsd', magic => $elf, template => 'x86_64' },
-    { zig => 'x86_64-linux-musl', magic => $elf, template => 'x86_64', run => 'x86_64' },
-    { zig => 'x86-linux-gnu', magic => $elf, template => 'i386' },
-    { zig => 'aarch64-linux-gnu', magic => $elf, template => 'arm64' },
-    { zig => 'riscv64-linux-musl', magic => $elf, name => 'riscv', run => 'riscv64' },
-    { zig => 's390x-linux-musl', magic => $elf, name => 's390', run => 's390x' },
-    { zig => 'powerpc64le-linux-gnu', magic => $elf, name => 'powerpc' },
-    { zig => 'arm-linux-gnueabihf', magic => $elf, name => 'arm' },
+    ['x86_64-macos'], ['aarch64-macos'], ['x86_64-freebsd'], ['aarch64-freebsd'], ['x86_64-netbsd'],
+    ['x86-linux-gnu'], ['aarch64-linux-gnu'], ['powerpc64le-linux-gnu'], ['arm-linux-gnueabihf'],
+    ['x86_64-linux-musl', 'x86_64'], ['riscv64-linux-musl', 'riscv64', 'riscv'], ['s390x-linux-musl', 's390x', 's390'],
 );
 
-sub quiet { my ($name, @command) = @_; my ($code, $out, $err) = run({}, @command); is("$code$out$err", '0', $name) }
+# A file's kind: what it begins with, and the machine, at its place there (gABI; <mach-o/loader.h>).
+my %elf_machine = (x86_64 => 62, x86 => 3, aarch64 => 183, riscv64 => 243, s390x => 22, powerpc64le => 21, arm => 40);
+my %macho_machine = (x86_64 => 0x01000007, aarch64 => 0x0100000c);
 
-sub read_file { my ($path) = @_; open my $file, '<:raw', $path or return ''; local $/; return <$file> }
+sub kind_of {
+    my ($path) = @_;
+    my $bytes = read_file($path) // return 'nothing';
+    return 'Mach-O ' . unpack('x4 L<', $bytes) if $bytes =~ /^\xcf\xfa\xed\xfe/;
+    return 'ELF ' . unpack(substr($bytes, 5, 1) eq "\1" ? 'x18 S<' : 'x18 S>', $bytes) if $bytes =~ /^\x7fELF/;
+    return 'something else';
+}
 
-# A life with a probe, by commands; the replies.
+sub is_quiet {
+    my ($name, @command) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($status, $text) = run(@command);
+    return is("$status $text", '0 ', $name);
+}
+
+# A life with a probe, by commands; how the program ended, and the replies.
 sub live {
     my (@command) = @_;
     my @life = ([qw(provider p cross mod)], [qw(probe a func a int)], [qw(add p a)], [qw(enable p)], [qw(probe? a)],
         [qw(fire a i:1)], [qw(disable p)], [qw(enable p)], [qw(free p)], [qw(fire a i:1)], [qw(quit)]);
-    my $input = File::Temp->new;
-    print $input join("\t", @$_), "\n" for @life;
-    $input->flush;
-    my @replies = qx{XDG_RUNTIME_DIR=$dir @command - < @{[ $input->filename ]} 2>&1};
-    chomp @replies;
-    return ($?, @replies);
+    my $input = write_file("$dir/life", join '', map { join("\t", @$_) . "\n" } @life);
+    my ($status, $text) = run({ env => { XDG_RUNTIME_DIR => "$dir" } }, 'sh', '-c', "exec @command - < $input");
+    return ($status, split /\n/, $text);
 }
 
-# How to run its programs: a command, '' for none, or undef.
+# The command its programs are started with, '' for none; or undef.
 sub runner {
-    my ($name) = @_;
-    return '' if $name eq (POSIX::uname())[4];
-    for my $program ("qemu-$name", "qemu-$name-static") {
-        return $program if system("command -v $program >/dev/null 2>&1") == 0;
-    }
-    return;
+    my ($processor) = @_;
+    return '' if $processor eq elf_arch();
+    my ($found) = grep { tool_path($_) } "qemu-$processor", "qemu-$processor-static";
+    return $found;
 }
 
-for my $target (@targets) {
-    subtest $target->{zig} => sub {
-        my $program = "$dir/test_usdt.$target->{zig}";
-        quiet('compiled and linked, without a warning', $zig, 'cc', '-target', $target->{zig}, @strict, '-o', $program,
-            @sources, 'test_usdt.c', $target->{template} ? "usdt_tracepoints_$target->{template}.s" : ());
-        is(substr(read_file($program), 0, 4), $target->{magic}, 'for that system');
-        return if !$target->{run};
-        my $runner = runner($target->{run});
+for (@targets) {
+    my ($target, $run, $no_stubs) = @$_;
+    my ($processor, $system) = split /-/, $target;
+    subtest $target => sub {
+        my $shared = $system eq 'macos' ? 'libusdt.2.dylib' : 'libusdt.so.2';
+        my @made = ("$out/$target/test_usdt", "$out/$target/$shared");
+        unlink @made;
+        is_quiet('compiled and linked, without a warning', 'make', '-s', '-j2', "CC=$zig cc -target $target", "AR=$zig ar",
+            'CFLAGS=-O2 -Werror', "O=$out/$target", 'all');
+        my $kind = $system eq 'macos' ? "Mach-O $macho_machine{$processor}" : "ELF $elf_machine{$processor}";
+        is(kind_of($_), $kind, "$_ is for that system") for @made;
         SKIP: {
-            skip "qemu-$target->{run} (qemu-user) is not installed", 3 if !defined $runner;
-            my ($status, @replies) = live($runner, $program);
-            is($status, 0, 'it runs and ends well');
-            my $reply = $target->{name} ? qr/^error \d+ no tracing support for $target->{name} on linux$/ : qr/^ok/;
-            like($replies[3], $reply, $target->{name} ? 'enable says that there is no tracing' : 'enable works');
+            my $nm = tool_path('llvm-nm') // skip('llvm-nm is not installed', 1);
+            my (undef, $text) = run($nm, '-gU', $system eq 'macos' ? () : '-D', $made[1]);
+            my @exported = sort grep { !/^_?_(?:mh|dso)_/ } $text =~ /^[0-9a-f]+ [A-Z] _?(\w+)/mg;
+            is_deeply([grep { !/^USDT_/ } @exported], [functions_declared()], 'the shared library has the functions of usdt.h');
+        }
+        return if !defined $run;
+        SKIP: {
+            my $runner = runner($run) // skip("qemu-$run (qemu-user) is not installed", 3);
+            my ($status, @replies) = live($runner, $made[0]);
+            is($status, 0, 'the program runs, and ends well');
+            like($replies[3], $no_stubs ? qr/^error \d+ no tracing support for $no_stubs on linux$/ : qr/^ok/,
+                $no_stubs ? 'enable says that there is no tracing' : 'enable works');
             is_deeply([@replies[4, 5, 9]], ['ok 0 0', 'ok 0x1', 'ok 0x1'], 'checking and firing are safe');
         }
     };
 }
 
-for my $bits (64, 32) {
-    subtest "illumos, $bits bits" => sub {
-        my $include = qx{cc -print-file-name=include};
+# Compiled only: illumos on its processors, and Linux's SPARC, which zig's linker does not know.
+my @strict = qw(-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -O2 -fPIC -I. -c);
+my @illumos = ('-ffreestanding', '-nostdinc', '-isystem', 'tests/cross/illumos', '-isystem');
+for my $compiler (['cc', '-m64'], ['cc', '-m32'], [$zig, 'cc', '-target', 'sparc64-freestanding-none']) {
+    subtest "illumos, by @$compiler[1 .. $#$compiler]" => sub {
+        my (undef, $include) = run('cc', '-print-file-name=include');
         chomp $include;
-        my @compile = ('cc', "-m$bits", @strict, qw(-ffreestanding -nostdinc -isystem), $include, qw(-isystem tests/cross/illumos
-            -U__linux__ -U__gnu_linux__ -U__linux -Ulinux -D__sun -D__illumos__ -c -o), "$dir/illumos.o");
-        quiet($_, @compile, $_) for @sources;
+        is_quiet($_, @$compiler, @strict, @illumos, $include, qw(-U__linux__ -U__gnu_linux__ -U__linux -Ulinux -D__sun
+            -D__illumos__), '-o', "$dir/object.o", $_) for sort glob 'usdt*.c';
     };
 }
+subtest 'sparc64-linux-gnu' => sub {
+    is_quiet($_, $zig, qw(cc -target sparc64-linux-gnu), @strict, '-o', "$dir/object.o", $_) for sort glob 'usdt*.c';
+};
 
 subtest 'the templates for Mach-O are those for ELF' => sub {
     for my $arch (qw(x86_64 arm64)) {
@@ -97,9 +109,9 @@ subtest 'the templates for Mach-O are those for ELF' => sub {
             skip "this machine's assembler does not take $arch", 1 if !here('macos', $arch);
             my $stub = build_stub('macos', $arch);
             my $target = ($arch eq 'arm64' ? 'aarch64' : $arch) . '-macos';
-            quiet("$arch: assembled", $zig, 'cc', '-target', $target, '-c', '-o', "$dir/stub.o", "usdt_tracepoints_macos_$arch.s");
             my $code = pack 'L<5 a*', length $stub->{bytes}, @$stub{qw(probe site isenabled isenabled_site)}, $stub->{bytes};
-            cmp_ok(index(read_file("$dir/stub.o"), $code), '>', 0, "$arch: the same bytes");
+            my $object = read_file("$out/$target/build/$arch/usdt_tracepoints_macos_$arch.o") // '';
+            cmp_ok(index($object, $code), '>', 0, "$arch: the same bytes");
         }
     }
 };
