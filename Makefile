@@ -71,7 +71,7 @@ help:
 	@echo 'make stress      the tests of threads, fork, files and growth, at length (minutes)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
 	@echo 'make test-vm-arm64  the tests that have tracers, in such a machine of arm64 (10 minutes)'
-	@echo 'make cross       compile and link for macOS, FreeBSD, NetBSD, musl and other processors (npm brings zig)'
+	@echo 'make cross       compile and link for macOS, the BSDs, musl and other processors (npm brings zig)'
 	@echo 'make fuzz        fuzz the API and the builders, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'

@@ -1,6 +1,6 @@
 # cross.t - the library (archive and shared), and test_usdt with it, made by the Makefile for every system and
 # processor that can be had, without a warning. Run by `make cross`, which brings the compiler: ZIG, and its headers
-# and libraries of macOS, FreeBSD, NetBSD, musl and glibc. For illumos there are stand-in headers here, and no linker.
+# and libraries of macOS, FreeBSD, NetBSD, OpenBSD, musl and glibc. For illumos there are stand-in headers here, and no linker.
 #
 # Where there are no stubs for a processor, the program runs under qemu: it must say so, and do no harm.
 use strict;
@@ -17,8 +17,8 @@ my $dir = File::Temp->newdir;
 # zig's name of each; what qemu calls it, if its programs are run (those of musl: they need no libraries, and take
 # a minute to build, once); the processor's name in the message, if it has no stubs.
 my @targets = (
-    ['x86_64-macos'], ['aarch64-macos'], ['x86_64-freebsd'], ['aarch64-freebsd'], ['x86_64-netbsd'],
-    ['x86-linux-gnu'], ['aarch64-linux-gnu'], ['powerpc64le-linux-gnu'], ['arm-linux-gnueabihf'],
+    ['x86_64-macos'], ['aarch64-macos'], ['x86_64-freebsd'], ['x86-freebsd'], ['aarch64-freebsd'],
+    ['x86_64-netbsd'], ['x86_64-openbsd'], ['x86-linux-gnu'], ['aarch64-linux-gnu'], ['powerpc64le-linux-gnu'], ['arm-linux-gnueabihf'],
     ['x86_64-linux-musl', 'x86_64'], ['riscv64-linux-musl', 'riscv64', 'riscv'], ['s390x-linux-musl', 's390x', 's390'],
 );
 
