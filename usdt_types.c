@@ -83,24 +83,29 @@ bool usdt_check_name(enum usdt_name kind, const char *name, char why[USDT_WHY_MA
     return true;
 }
 
-bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX])
+static bool refuse_type(char why[USDT_WHY_MAX], size_t index, const char *type, const char *rule)
 {
     char what[40];
     snprintf(what, sizeof what, "type of argument %zu", index);
+    return refuse(why, what, type, rule);
+}
+
+bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX])
+{
     if (type == NULL) {
-        snprintf(why, USDT_WHY_MAX, "%s is NULL", what);
+        snprintf(why, USDT_WHY_MAX, "type of argument %zu is NULL", index);
         return false;
     }
     if (type[0] == '\0')
-        return refuse(why, what, type, "must not be empty; use \"int\" or \"char *\"");
+        return refuse_type(why, index, type, "must not be empty; use \"int\" or \"char *\"");
     size_t len = 0;
     for (; type[len] != '\0'; len++)
         if (type[len] < ' ' || type[len] > '~')
-            return refuse(why, what, type, "may hold only printable ASCII characters");
+            return refuse_type(why, index, type, "may hold only printable ASCII characters");
     if (len > TYPE_MAX) {
         char rule[100];
         snprintf(rule, sizeof rule, "is %zu characters long, at most %d are allowed", len, TYPE_MAX);
-        return refuse(why, what, type, rule);
+        return refuse_type(why, index, type, rule);
     }
     return true;
 }
