@@ -32,7 +32,9 @@ static void usage(FILE *to)
           "  fire D [VALUE]...         i:NUMBER, s:STRING, r:LENGTH (a string of x), n: (NULL);\n"
           "                            the reply lists the values as passed, in hexadecimal\n"
           "  probe? D                  what usdt_is_enabled() and isenabled_addr say\n"
-          "  keep D                    probe? and fire go on using the usdt_probe_t it has now\n"
+          "  semaphores P              usdt_provider_use_semaphores()\n"
+          "  semaphore? D              the probe's count\n"
+          "  keep D                    probe?, semaphore? and fire go on using the usdt_probe_t it has now\n"
           "  nulls P D                 what every function does with NULL: ok if it is what usdt.h says\n"
           "  fork                      the child takes the commands that follow, until its quit\n"
           "  quit\n",
@@ -176,6 +178,7 @@ static void pass_nulls(usdt_provider_t *p, usdt_probedef_t *d)
     CHECK(usdt_provider_errno(p) == USDT_ERROR_INVALID)
     CHECK(usdt_provider_remove_probe(NULL, d) == -1)
     CHECK(usdt_provider_remove_probe(p, NULL) == -1)
+    CHECK(usdt_provider_use_semaphores(NULL) == -1)
     CHECK(usdt_provider_enable(NULL) == -1)
     CHECK(usdt_provider_disable(NULL) == -1)
     CHECK((usdt_provider_free(NULL), 1))
@@ -244,6 +247,10 @@ static bool command(size_t n, char **f)
     } else if (strcmp(name, "probe?") == 0 && n == 2 && find(f[1]) != NULL) {
         usdt_probe_t *at = probe(f[1]);
         printf("ok %d %d\n", usdt_is_enabled(at), at == NULL ? 0 : at->isenabled_addr());
+    } else if (strcmp(name, "semaphores") == 0 && n == 2) {
+        reply(provider(f[1]), usdt_provider_use_semaphores(provider(f[1])));
+    } else if (strcmp(name, "semaphore?") == 0 && n == 2 && find(f[1]) != NULL && probe(f[1]) != NULL) {
+        printf("ok %u\n", (unsigned)*probe(f[1])->semaphore);
     } else if (strcmp(name, "keep") == 0 && n == 2 && find(f[1]) != NULL) {
         find(f[1])->kept = def(f[1])->probe;
         puts("ok");

@@ -21,7 +21,7 @@ struct probedef {
     struct probedef *prev;  /* in the provider's list */
     struct probedef *chain; /* in its hash table */
     struct usdt_image *image; /* of pub.slot, or NULL */
-    char strings[];
+    char *types[];          /* pub.types; the strings follow */
 };
 
 struct provider {
@@ -29,6 +29,7 @@ struct provider {
     struct probedef *last;
     struct probedef **buckets; /* by function and name; a power of two of them, at least `count` */
     size_t bucket_count, count;
+    bool semaphores;
     usdt_error_t error;
     char message[USDT_WHY_MAX];
     char strings[];
@@ -220,7 +221,7 @@ usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t ar
         return NULL;
     }
 
-    size_t size = sizeof(struct probedef) + strlen(func) + 1 + strlen(name) + 1;
+    size_t size = sizeof(struct probedef) + (argc + 1) * sizeof(char *) + strlen(func) + 1 + strlen(name) + 1;
     for (size_t i = 0; i < argc; i++)
         size += strlen(types[i]) + 1;
     struct probedef *def = calloc(1, size);
@@ -228,7 +229,8 @@ usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t ar
         usdt_error(NULL, USDT_ERROR_MALLOC);
         return NULL;
     }
-    char *at = def->strings;
+    char *at = (char *)&def->types[argc + 1];
+    def->pub.types = def->types;
     def->pub.function = copy_string(&at, func);
     def->pub.name = copy_string(&at, name);
     for (size_t i = 0; i < argc; i++)
@@ -451,6 +453,24 @@ usdt_provider_t *usdt_create_provider(const char *name, const char *module)
     return &provider->pub;
 }
 
+int usdt_provider_use_semaphores(usdt_provider_t *provider)
+{
+    const struct usdt_platform *platform = usdt_platform_native();
+    if (provider == NULL)
+        return no_provider();
+    take_lock();
+    bool done = platform != NULL && platform->elf_machine != 0;
+    if (done) {
+        provider_of(provider)->semaphores = true;
+    } else {
+        char what[64];
+        snprintf(what, sizeof what, "semaphores of %s", usdt_platform_name());
+        fail(provider_of(provider), USDT_ERROR_UNSUPPORTED, what);
+    }
+    drop_lock();
+    return done ? 0 : -1;
+}
+
 /* Gives a slot to each probe that has none: all in one new image. */
 static bool place_new(struct provider *provider, const struct usdt_platform *platform)
 {
@@ -459,7 +479,7 @@ static bool place_new(struct provider *provider, const struct usdt_platform *pla
         slots += def_of(pub)->image == NULL;
     if (slots == 0)
         return true;
-    struct usdt_image *image = usdt_image_create(platform, slots);
+    struct usdt_image *image = usdt_image_create(platform, slots, provider->semaphores);
     if (image == NULL)
         return false;
     image->provider = &provider->pub;
@@ -527,7 +547,9 @@ static int enable(struct provider *provider)
         def->image->is_new = false;
         if (pub->probe != NULL)
             continue;
-        usdt_probe_place(&def->probe, platform->stub, def->image->stubs + pub->slot * platform->stub->size);
+        const struct usdt_image *image = def->image;
+        usdt_probe_place(&def->probe, platform->stub, image->stubs + pub->slot * platform->stub->size,
+                         image->semaphores == 0 ? 0 : image->semaphores + pub->slot * sizeof(uint16_t));
         set_probe(def, &def->probe);
         changed = true;
     }

@@ -65,10 +65,12 @@ extern "C" {
 
 #if defined(__GNUC__)
 #define USDT_API __attribute__((visibility("default")))
+#define USDT_LIKELY_(x) __builtin_expect(!!(x), 1)
 #define USDT_UNLIKELY_(x) __builtin_expect(!!(x), 0)
 #define USDT_LOAD_(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 #else
 #define USDT_API
+#define USDT_LIKELY_(x) (x)
 #define USDT_UNLIKELY_(x) (x)
 #define USDT_LOAD_(p) (*(p))
 #endif
@@ -129,6 +131,8 @@ typedef struct usdt_probe {
     const volatile uint32_t *site;
     uint32_t pristine;
     uint32_t argc; /* as declared: so many arguments are passed at least (since 2.0) */
+    /* See usdt_provider_use_semaphores(). Never NULL; always 0 where there is none (since 2.0). */
+    const volatile uint16_t *semaphore;
 } usdt_probe_t;
 
 /* The definition of a probe. Members are for reading. */
@@ -136,8 +140,8 @@ typedef struct usdt_probedef {
     const char *name;
     const char *function;
     size_t argc;
-    char *types[USDT_ARG_MAX]; /* argc of them, as given */
-    usdt_probe_t *probe;       /* NULL unless the provider is enabled and holds the probe */
+    char **types;        /* argc of them, as given, then NULL (until 2.0 an array of USDT_ARG_MAX) */
+    usdt_probe_t *probe; /* NULL unless the provider is enabled and holds the probe */
     struct usdt_probedef *next;
     int refcnt;
     unsigned slot; /* internal */
@@ -214,6 +218,20 @@ USDT_API int usdt_provider_add_probe(usdt_provider_t *provider, usdt_probedef_t 
 USDT_API int usdt_provider_remove_probe(usdt_provider_t *provider, usdt_probedef_t *probedef);
 
 /*
+ * Gives each probe that is published from now on a semaphore, as compile-time probes have: a count that the kernel
+ * keeps in the process's memory, above 0 while a tracer is attached that knows of semaphores (bpftrace, bcc, perf,
+ * gdb, SystemTap; not DTrace, nor what is written to uprobe_events without it). Linux only.
+ *
+ * Nothing in this library needs it: usdt_is_enabled() sees every tracer, and costs the same. It is for callers that
+ * want their checks in few cache lines: semaphores of a provider lie 2 bytes apart, in the order of adding, where
+ * sites are 64 bytes apart (doc/performance.md has figures). Of two copies of this library in one process that publish
+ * the same provider, one's stay 0. Source: Linux, Documentation/trace/uprobetracer.rst, "ref_ctr".
+ *
+ * 0; -1 and USDT_ERROR_UNSUPPORTED where no tracer would set them. Since 2.0.
+ */
+USDT_API int usdt_provider_use_semaphores(usdt_provider_t *provider);
+
+/*
  * Publishes every probe that is not published yet, and sets `probe` in each definition.
  *
  * Where DTrace's helper came up only after the probes were published (on Linux, its daemon dtprobed),
@@ -272,7 +290,7 @@ USDT_API int usdt_is_enabled(usdt_probe_t *probe);
 #endif
 USDT_INLINE USDT_NO_TSAN_ int usdt_is_enabled(usdt_probe_t *probe)
 {
-    return probe != NULL && USDT_UNLIKELY_(*USDT_LOAD_(&probe->site) != probe->pristine);
+    return USDT_UNLIKELY_(USDT_LIKELY_(probe != NULL) && *USDT_LOAD_(&probe->site) != probe->pristine) ? 1 : 0;
 }
 
 /*
@@ -286,7 +304,7 @@ USDT_INLINE USDT_NO_TSAN_ int usdt_is_enabled(usdt_probe_t *probe)
 #define USDT_PROBE__(n, ...)                                                  \
     do {                                                                      \
         usdt_probe_t *usdt_probe_ = USDT_FIRST_(__VA_ARGS__, ~);              \
-        if (usdt_is_enabled(usdt_probe_)) {                                   \
+        if (USDT_UNLIKELY_(usdt_is_enabled(usdt_probe_))) {                   \
             void *usdt_argv_[] = { USDT_ARGS_##n(__VA_ARGS__) (void *)NULL }; \
             usdt_fire_probe(usdt_probe_, n, usdt_argv_);                      \
         }                                                                     \

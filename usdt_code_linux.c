@@ -38,10 +38,25 @@ void *usdt_code_reserve(const struct usdt_platform *platform, size_t size, size_
     return at == MAP_FAILED ? NULL : at;
 }
 
+/* The semaphores as nobody counts them: all 0. Also before they are first mapped. */
+static bool map_no_data(struct usdt_image *image)
+{
+    return image->data == 0 || mmap((void *)(image->base + image->mapped), image->data, PROT_READ,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
 static bool map_stored(struct usdt_image *image)
 {
-    return mmap((void *)image->base, image->mapped, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED,
-                image->stored.fd, 0) != MAP_FAILED;
+    if (image->data != 0 && mmap((void *)(image->base + image->mapped), image->data, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_FIXED, image->stored.fd, (off_t)image->mapped) == MAP_FAILED)
+        return false;
+    if (mmap((void *)image->base, image->mapped, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, image->stored.fd, 0) !=
+        MAP_FAILED)
+        return true;
+    int error = errno;
+    map_no_data(image);
+    errno = error;
+    return false;
 }
 
 /* Replaces the image by an inert copy of its stubs. Where anonymous memory may not become
@@ -49,6 +64,8 @@ static bool map_stored(struct usdt_image *image)
 static bool map_inert(struct usdt_image *image)
 {
     void *at = (void *)image->base;
+    if (!map_no_data(image))
+        return false;
     void *copy = mmap(NULL, image->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (copy == MAP_FAILED)
         return false;

@@ -36,11 +36,12 @@ static void unlink_from(struct usdt_image **list, const struct usdt_image *image
     *list = image->next;
 }
 
-struct usdt_image *usdt_image_create(const struct usdt_platform *platform, size_t slots)
+struct usdt_image *usdt_image_create(const struct usdt_platform *platform, size_t slots, bool semaphores)
 {
-    struct usdt_layout layout = { .platform = platform, .count = slots, .page = page_size() };
-    size_t mapped = usdt_layout_mapped(&layout), front = usdt_layout_stubs(&layout), reserved = layout.page;
-    while (reserved < mapped)
+    struct usdt_layout layout = { .platform = platform, .count = slots, .page = page_size(), .semaphores = semaphores };
+    size_t mapped = usdt_layout_mapped(&layout), data = usdt_layout_data(&layout), front = usdt_layout_stubs(&layout);
+    size_t reserved = layout.page;
+    while (reserved < mapped + data)
         reserved *= 2; /* few sizes, so that spare ranges fit */
 
     usdt_probedef_t **defs = calloc(slots, sizeof(usdt_probedef_t *));
@@ -66,7 +67,9 @@ struct usdt_image *usdt_image_create(const struct usdt_platform *platform, size_
     image->slots = slots;
     image->defs = defs;
     image->mapped = mapped;
+    image->data = data;
     image->stubs = image->base + front;
+    image->semaphores = semaphores ? image->base + mapped + USDT_SEMAPHORES_AT : 0;
     image->stored.fd = -1;
     return image;
 }
@@ -81,6 +84,7 @@ static struct usdt_layout layout_of(const struct usdt_image *image, const char *
         .defs = image->defs,
         .count = image->slots,
         .page = page_size(),
+        .semaphores = image->semaphores != 0,
         .direct_call = usdt_code_has_direct_call(image->platform),
     };
 }

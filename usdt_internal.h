@@ -89,6 +89,7 @@ struct usdt_layout {
     usdt_probedef_t *const *defs;
     size_t count;
     size_t page;         /* of the machine the image is for */
+    bool semaphores;     /* one for each slot */
     bool direct_call;    /* tracers are shown the 10-byte nop, which the kernel makes a direct call */
 };
 
@@ -102,6 +103,9 @@ static inline uint32_t usdt_layout_site(const struct usdt_layout *layout)
 /* What is mapped of an image: whole pages, the first stub so many bytes behind their start. */
 size_t usdt_layout_mapped(const struct usdt_layout *);
 size_t usdt_layout_stubs(const struct usdt_layout *);
+/* The semaphores' pages behind that, writable; 0 without. The first one is so many bytes behind their start. */
+size_t usdt_layout_data(const struct usdt_layout *);
+enum { USDT_SEMAPHORES_AT = 4 };
 
 /* usdt_types.c. Checks write what is wrong to why[] and return false. */
 enum { USDT_WHY_MAX = 512 };
@@ -115,7 +119,8 @@ int usdt_type_size(const struct usdt_platform *, const char *type);
 void usdt_stubs_write(const struct usdt_stub *, void *to, size_t count);
 /* Detached. What never changes is set here, so that a check needs no order of two loads. */
 void usdt_probe_init(usdt_probe_t *, const struct usdt_stub *, size_t argc);
-void usdt_probe_place(usdt_probe_t *, const struct usdt_stub *, uintptr_t slot);
+/* `semaphore` is its address, or 0: it has none. */
+void usdt_probe_place(usdt_probe_t *, const struct usdt_stub *, uintptr_t slot, uintptr_t semaphore);
 void usdt_probe_detach(usdt_probe_t *); /* fires nothing from now on, without a stub */
 
 /*
@@ -170,8 +175,10 @@ struct usdt_image {
     struct usdt_image *next; /* in one of usdt_image.c's lists */
     const struct usdt_platform *platform;
     uintptr_t base;          /* where it is mapped */
-    size_t mapped, reserved; /* bytes mapped, and of addresses set aside */
+    size_t mapped, data;     /* bytes of it, executable, and behind them with the semaphores */
+    size_t reserved;         /* bytes of addresses set aside */
     uintptr_t stubs;         /* address of slot 0 */
+    uintptr_t semaphores;    /* that of its semaphore, or 0: there are none */
     size_t slots;
     usdt_probedef_t **defs; /* by slot; NULL: nobody's */
     bool is_published;
@@ -183,7 +190,7 @@ struct usdt_image {
     size_t members; /* those of them whose probe is in the provider */
     bool is_new;    /* published by the call that is under way */
 };
-struct usdt_image *usdt_image_create(const struct usdt_platform *, size_t slots);
+struct usdt_image *usdt_image_create(const struct usdt_platform *, size_t slots, bool semaphores);
 /* Publishes all probes that have a slot. With USDT_ERROR_NONE why[] is "" or names who will not see them,
    with any other it says why. */
 usdt_error_t usdt_image_publish(struct usdt_image *, const char *provider, const char *module,

@@ -30,8 +30,11 @@ void usdt_probe_init(usdt_probe_t *probe, const struct usdt_stub *stub, size_t a
     usdt_probe_detach(probe);
 }
 
-void usdt_probe_place(usdt_probe_t *probe, const struct usdt_stub *stub, uintptr_t slot)
+static const volatile uint16_t no_semaphore;
+
+void usdt_probe_place(usdt_probe_t *probe, const struct usdt_stub *stub, uintptr_t slot, uintptr_t semaphore)
 {
+    STORE(&probe->semaphore, semaphore != 0 ? (const volatile uint16_t *)semaphore : &no_semaphore);
     STORE(&probe->site, (const volatile uint32_t *)(slot + stub->site));
     STORE(&probe->isenabled_addr, (int (*)(void))(slot + stub->isenabled));
     STORE(&probe->probe_addr, (void *)(slot + stub->probe));
@@ -48,6 +51,7 @@ static void do_nothing(void)
 
 void usdt_probe_detach(usdt_probe_t *probe)
 {
+    STORE(&probe->semaphore, &no_semaphore);
     STORE(&probe->site, &probe->pristine);
     STORE(&probe->isenabled_addr, never_enabled);
     STORE(&probe->probe_addr, (void *)(uintptr_t)do_nothing);
@@ -55,10 +59,15 @@ void usdt_probe_detach(usdt_probe_t *probe)
 
 /*
  * The stub has its arguments where the C calling convention puts them, and touches none; so a call with
- * more than the probe declares is safe, and three widths are enough. With fewer a tracer would
+ * more than the probe declares is safe, and a few widths are enough. With fewer a tracer would
  * read what happens to be there.
  */
 typedef void *arg;
+typedef void (*stub0)(void);
+typedef void (*stub1)(arg);
+typedef void (*stub2)(arg, arg);
+typedef void (*stub3)(arg, arg, arg);
+typedef void (*stub4)(arg, arg, arg, arg);
 typedef void (*stub6)(arg, arg, arg, arg, arg, arg);
 typedef void (*stub12)(arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg);
 typedef void (*stub32)(arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg,
@@ -74,13 +83,24 @@ void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv)
     if (probe == NULL)
         return;
     uintptr_t stub = (uintptr_t)USDT_LOAD_(&probe->probe_addr);
-    arg a[USDT_ARG_MAX];
+    arg *a = argv, padded[USDT_ARG_MAX];
+    if (argc >= probe->argc) /* the usual case, and few */
+        switch (argc) {
+        case 0: ((stub0)stub)(); return;
+        case 1: ((stub1)stub)(a[0]); return;
+        case 2: ((stub2)stub)(a[0], a[1]); return;
+        case 3: ((stub3)stub)(a[0], a[1], a[2]); return;
+        case 4: ((stub4)stub)(A4(0)); return;
+        }
     if (argc > USDT_ARG_MAX)
         argc = USDT_ARG_MAX;
     size_t most = argc > probe->argc ? argc : probe->argc;
     size_t width = most <= 6 ? 6 : most <= 12 ? 12 : USDT_ARG_MAX;
-    for (size_t i = 0; i < width; i++)
-        a[i] = i < argc ? argv[i] : NULL;
+    if (argc < width) {
+        a = padded;
+        for (size_t i = 0; i < width; i++)
+            a[i] = i < argc ? argv[i] : NULL;
+    }
     if (width == 6)
         ((stub6)stub)(A4(0), a[4], a[5]);
     else if (width == 12)

@@ -200,10 +200,11 @@ static bool has_content(int fd, const unsigned char *bytes, size_t len)
     return true;
 }
 
-static bool may_execute(int fd)
+/* Asked of the last page, where no stub is: in one that is traced the kernel would count its semaphore already. */
+static bool may_execute(int fd, size_t len)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    void *map = mmap(NULL, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    void *map = mmap(NULL, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, (off_t)((len - 1) / page * page));
     if (map == MAP_FAILED)
         return false;
     munmap(map, page);
@@ -222,7 +223,7 @@ static const char *refuse_file(int fd, const unsigned char *bytes, size_t len)
         return "belongs to, or may be written by, another user";
     if ((uint64_t)st.st_size != len || !has_content(fd, bytes, len))
         return "has other content";
-    if (!may_execute(fd))
+    if (!may_execute(fd, len))
         return errno == EPERM ? "is on a file system mounted noexec" : strerror(errno);
     return NULL;
 }
@@ -321,7 +322,7 @@ static bool store_in_memfd(struct usdt_stored *stored, const unsigned char *byte
         add_reason(why, "memfd", strerror(errno));
         return false;
     }
-    if (!may_execute(fd)) {
+    if (!may_execute(fd, len)) {
         add_reason(why, "memfd", strerror(errno));
         close(fd);
         return false;

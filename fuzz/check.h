@@ -152,6 +152,7 @@
     RULE(ELF_GIVEN_PROVIDER, "a note has the provider it was given")                       \
     RULE(ELF_GIVEN_NAME, "a note has the name it was given")                               \
     RULE(ELF_GIVEN_SITE, "a note has the probe's site")                                    \
+    RULE(ELF_GIVEN_SEMAPHORE, "and its slot's semaphore, or none if none were asked for")  \
     RULE(ELF_GIVEN_OPERANDS, "a note has an operand for each argument, up to 12")          \
     RULE(ELF_GIVEN_WIDTH, "an operand has the width and sign of the argument's type")      \
     RULE(ELF_GIVEN_BUILD_ID, "the build-id is the one that was returned")                  \
@@ -187,6 +188,7 @@ struct check_given {
     /* A slot: its bytes, and where its two sites are as tracers are told. */
     const unsigned char *code;
     size_t slot_size, site, enabled_site;
+    bool semaphores; /* ELF: each slot has one */
     bool direct; /* the site is the 10-byte nop behind the nop (Linux on x86_64) */
     /* DOF: addresses of slot 0 and of the document; a limit that may be lower than the system's. */
     uint64_t text, dof, below;

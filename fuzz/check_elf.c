@@ -466,6 +466,10 @@ static bool judge_words(struct image *image, size_t i, const uint64_t words[3])
     REQUIRE(words[2] == 0 || (image->index[SEMAPHORES] != 0 && holds(semaphores, words[2], 2) &&
                               words[2] % 2 == 0 && find_segment(image, semaphores, &segment)),
             NOTE_SEMAPHORE, "note %zu: %" PRIx64, i, words[2]);
+    const struct check_given *given = image->given;
+    if (given->provider != NULL && i < given->count)
+        REQUIRE(words[2] == (given->semaphores ? semaphores->sh_addr + 2 * given->probes[i].slot : 0), GIVEN_SEMAPHORE,
+                "note %zu: %" PRIx64, i, words[2]);
     return true;
 }
 

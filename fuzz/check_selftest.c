@@ -27,6 +27,7 @@ struct test {
     struct patch patches[6];
     void (*edit)(struct work *); /* what patches cannot say; before them */
     size_t cut;                  /* to so many bytes */
+    bool semaphores;             /* of an image that has some */
 };
 
 static const char *const platforms[][2] = {
@@ -173,7 +174,7 @@ static void read_strings(void)
 }
 
 /* Slots: main:start(int, char *), none, main:end(), and the longest of everything, with 13 arguments. */
-static void build(struct work *work, const struct usdt_platform *platform, bool elf)
+static void build(struct work *work, const struct usdt_platform *platform, bool elf, bool semaphores)
 {
     static usdt_probedef_t *defs[4];
     static int widths[3][13];
@@ -184,7 +185,7 @@ static void build(struct work *work, const struct usdt_platform *platform, bool 
         defs[3] = usdt_create_probe(long_function, long_name, 13, many_types);
     }
     struct usdt_layout layout = { .platform = platform, .provider = "prov-9.x", .module = "mod", .defs = defs,
-                                  .count = 4, .page = 4096 };
+                                  .count = 4, .page = 4096, .semaphores = semaphores };
     const struct usdt_stub *stub = platform->stub;
     widths[0][0] = -4;
     widths[0][1] = (int)platform->word;
@@ -199,6 +200,7 @@ static void build(struct work *work, const struct usdt_platform *platform, bool 
         .count = 3, .code = work->code, .slot_size = stub->size, .site = stub->site,
         .enabled_site = stub->isenabled_site, .text = platform->word == 4 ? 0xb7700100 : 0x7f1234567100,
         .dof = platform->word == 4 ? 0xb7600000 : 0x7f1234000000, .page = 4096, .slots = 4, .build_id = work->id,
+        .semaphores = semaphores,
     };
     struct usdt_buf out = { 0 };
     size_t next = 0;
@@ -283,6 +285,7 @@ static void other_width(struct work *work)
 }
 static void lower_limit(struct work *work) { work->given.below = work->len; }
 static void more_slots(struct work *work) { work->given.slots = 1000; }
+static void no_semaphores(struct work *work) { work->given.semaphores = false; }
 static void half_page(struct work *work) { work->given.page = 2048; }
 static void small_page(struct work *work) { work->given.page = 16; }
 
@@ -547,6 +550,8 @@ static const struct test elf_tests[] = {
     { CHECK_ELF_NOTE_SITE, .patches = { { DESC, 0, 0, 8, SET, 64, 0 } } },
     { CHECK_ELF_NOTE_SITE, .patches = { { DESC, 0, 0, 8, SET, UINT64_MAX, 0 } } },
     { CHECK_ELF_NOTE_SEMAPHORE, .patches = { { DESC, 2, 16, 8, AT, 0, S_BASE } } },
+    { CHECK_ELF_NOTE_SEMAPHORE, .patches = { { DESC, 1, 16, 8, ADD, 1, 0 } }, .semaphores = true },
+    { CHECK_ELF_NOTE_SEMAPHORE, .patches = { { DESC, 2, 16, 8, ADD, 2, 0 } }, .semaphores = true },
     { CHECK_ELF_PROVIDER_NAME, .patches = { BYTE(NOTE_PROVIDER, 0, 4, ':') } },
     { CHECK_ELF_PROBE_NAME, .patches = { BYTE(NOTE_NAME, 1, 0, '9') } },
     { CHECK_ELF_PROBE_NAME, .patches = { BYTE(NOTE_NAME, 2, 63, '-'), BYTE(NOTE_NAME, 2, 65, 0) } },
@@ -561,6 +566,8 @@ static const struct test elf_tests[] = {
     { CHECK_ELF_GIVEN_PROVIDER, .patches = { BYTE(NOTE_PROVIDER, 2, 0, 'P') } },
     { CHECK_ELF_GIVEN_NAME, .patches = { BYTE(NOTE_NAME, 1, 0, 'E') } },
     { CHECK_ELF_GIVEN_SITE, .patches = { { DESC, 1, 0, 8, ADD, 64, 0 } } },
+    { CHECK_ELF_GIVEN_SEMAPHORE, .patches = { { DESC, 1, 16, 8, ADD, 2, 0 } }, .semaphores = true },
+    { CHECK_ELF_GIVEN_SEMAPHORE, .edit = no_semaphores, .semaphores = true },
     { CHECK_ELF_GIVEN_OPERANDS, .edit = one_argument_less },
     { CHECK_ELF_GIVEN_WIDTH, .patches = { BYTE(ARGUMENTS, 0, 8, '4'), BYTE(ARGUMENTS, 0, 11, 'e') } },
     { CHECK_ELF_GIVEN_WIDTH, .edit = other_width },
@@ -594,7 +601,7 @@ static void run_on(const struct test *test, bool elf, const char *system, const 
     is_broken[test->rule] = true;
     if (platform == NULL || platform->stub == NULL)
         return;
-    build(&work, platform, elf);
+    build(&work, platform, elf, test->semaphores);
     if (test->edit != NULL)
         test->edit(&work);
     for (const struct patch *patch = test->patches; patch->place != NOWHERE; patch++)
@@ -619,14 +626,14 @@ static void run(const struct test *tests, size_t count, bool elf)
     }
 }
 
-static void run_good(const char *system, const char *arch, bool elf)
+static void run_good(const char *system, const char *arch, bool elf, bool semaphores)
 {
     const struct usdt_platform *platform = usdt_platform_find(system, arch);
     struct check_verdict verdict;
     struct work work;
     if (platform->stub == NULL || (elf && platform->elf_machine == 0))
         return;
-    build(&work, platform, elf);
+    build(&work, platform, elf, semaphores);
     bool good = judge(&work, elf, &verdict);
     report(good, elf ? "ELF" : "DOF", system, arch, "a good document is good", &verdict);
     free(work.bytes);
@@ -635,8 +642,9 @@ static void run_good(const char *system, const char *arch, bool elf)
 int main(void)
 {
     for (size_t i = 0; i < sizeof platforms / sizeof platforms[0]; i++) {
-        run_good(platforms[i][0], platforms[i][1], false);
-        run_good(platforms[i][0], platforms[i][1], true);
+        run_good(platforms[i][0], platforms[i][1], false, false);
+        run_good(platforms[i][0], platforms[i][1], true, false);
+        run_good(platforms[i][0], platforms[i][1], true, true);
     }
     run(dof_tests, sizeof dof_tests / sizeof dof_tests[0], false);
     run(elf_tests, sizeof elf_tests / sizeof elf_tests[0], true);

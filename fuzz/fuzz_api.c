@@ -165,6 +165,7 @@ static void check_probe(struct def *model)
     REQUIRE(enabled == (model->traced == TRACED), "%s:%s: enabled is %d", model->function, model->name,
             enabled);
     REQUIRE(probe->isenabled_addr() == enabled, "%s:%s: isenabled_addr() agrees", model->function, model->name);
+    REQUIRE(*probe->semaphore == 0, "%s:%s: the kernel counts", model->function, model->name);
     REQUIRE((*probe->site != probe->pristine) == (enabled != 0), "%s:%s: the site agrees", model->function,
             model->name);
     REQUIRE(probe->argc == model->argc, "%s:%s: argc %u", model->function, model->name, probe->argc);
@@ -333,6 +334,8 @@ static void create_provider(uint8_t operand)
     strcpy(model->module, module);
     memset(buffers, '?', sizeof buffers);
     REQUIRE(model->provider->probedefs == NULL, "a new provider is empty");
+    if ((operand & 128) != 0)
+        REQUIRE(usdt_provider_use_semaphores(model->provider) == 0, "no semaphores");
 }
 
 /* Types in memory of their own; returns whether all are good. */

@@ -63,6 +63,7 @@ my @SLOTS = (
 
 for my $arch (@images) {
     subtest "linux $arch: the image holds what was defined" => sub { check_image($arch, 0) };
+    subtest "linux $arch: and semaphores" => sub { check_image($arch, 0, 1) };
 }
 SKIP: {
     skip 'x86_64 has no template here', 1 if !$stub{'linux x86_64'};
@@ -71,8 +72,8 @@ SKIP: {
 }
 
 sub check_image {
-    my ($arch, $direct) = @_;
-    my $file = build_elf('linux', $arch, $direct, definition('prov-9.x', 'mod', @SLOTS));
+    my ($arch, $direct, $semaphores) = @_;
+    my $file = build_elf('linux', $arch, $direct + ($semaphores ? 2 : 0), definition('prov-9.x', 'mod', @SLOTS));
     my $elf  = USDT::ELF->parse($file->{bytes});
     my $stub = $stub{"linux $arch"};
     is_deeply [$elf->violations], [], 'no rule is broken';
@@ -86,8 +87,9 @@ sub check_image {
     my $text = $elf->section('.text');
     is length $stub->{bytes}, $file->{stub}, 'a slot is as long as a stub';
     check_text($file, $elf, $stub, scalar @SLOTS);
-    check_layout($file, $elf);
+    check_layout($file, $elf, $semaphores ? scalar @SLOTS : 0);
 
+    my $probes = $semaphores ? $elf->section('.probes') : undef;
     my @used = grep { $SLOTS[$_] } 0 .. $#SLOTS;
     is scalar @{ $elf->{notes} }, scalar @used, 'there is a note for each slot that is used';
     for my $n (0 .. $#used) {
@@ -95,7 +97,7 @@ sub check_image {
         my $last = @types > 12 ? 11 : $#types;    # libbpf refuses more than 12
         my $note = $elf->{notes}[$n];
         is_deeply { map { $_ => $note->{$_} } qw(provider name site semaphore operands) }, {
-            provider => 'prov-9.x', name => $name, semaphore => 0,
+            provider => 'prov-9.x', name => $name, semaphore => $probes ? $probes->{addr} + 2 * $used[$n] : 0,
             site => $text->{addr} + $used[$n] * $file->{stub} + $stub->{site} + $direct,
             operands => [map { operand($arch, $_, -4) } 0 .. $last],
         }, 'probe ' . substr($name, 0, 10) . ': provider, name, site and ' . ($last + 1) . ' operands';
@@ -117,32 +119,37 @@ sub check_text {
     return;
 }
 
-# What is in the file, from its first byte to its last, and what of it is loaded.
+# What is in the file, from its first byte to its last, and what of it is loaded. So many semaphores are.
 sub check_layout {
-    my ($file, $elf) = @_;
+    my ($file, $elf, $semaphores) = @_;
     my ($header, $size) = ($elf->{header}, length $file->{bytes});
-    my ($id, $text, $base, $notes, $names) = map { $elf->section($_) } my @names =
-        qw(.note.gnu.build-id .text .stapsdt.base .note.stapsdt .shstrtab);
+    my ($id, $text, $base, $notes, $names) = map { $elf->section($_) }
+        my @names = qw(.note.gnu.build-id .text .stapsdt.base .note.stapsdt .shstrtab);
+    splice @names, 3, 0, '.probes' if $semaphores;
     is_deeply [map { $_->{name} } @{ $elf->{sections} }], ['', @names], 'the sections and their order';
+    my $probes = $semaphores ? $elf->section('.probes') : undef;
     my $after = sub {
         my ($part, $align) = @_;
         my $end = $part->{offset} + $part->{size};
         return $end + -$end % $align;
     };
     is $header->{phoff}, $header->{ehsize}, 'the program headers follow the header';
-    is $id->{offset}, $header->{phoff} + 2 * $header->{phentsize}, 'the build-id follows two of these';
+    is $id->{offset}, $header->{phoff} + ($probes ? 3 : 2) * $header->{phentsize}, 'the build-id follows these';
     is $base->{offset}, $after->($text, 1), 'the base follows the text';
-    is $notes->{offset}, $after->($base, 4), 'the notes follow the base';
+    is $notes->{offset}, $after->($probes // $base, 4), 'the notes follow the base, or the semaphores';
+    is_deeply [@{$probes}{qw(offset size)}], [$after->($base, 4), 2 * $semaphores], 'which follow the base' if $probes;
     is $names->{offset}, $after->($notes, 1), 'the section names follow the notes';
     my $gap = $header->{shoff} - $after->($names, 1);
     ok $gap >= 0 && $gap < 8, 'the section headers follow these, aligned' or diag "$gap bytes between";
     is $size, $header->{shoff} + @{ $elf->{sections} } * $header->{shentsize}, 'and nothing follows those';
-    my $loaded = $base->{offset} + $base->{size};
+    my $loaded = $base->{offset} + ($probes ? 0 : $base->{size});
+    my $data = $probes ? $probes->{offset} + $probes->{size} - $base->{offset} : 0;
     my @members = qw(type flags offset vaddr filesz memsz align);
     is_deeply [map { [@{$_}{@members}] } @{ $elf->{segments} }], [
         [1, 4 | 1, 0, 0, $loaded, $loaded, PAGE],
+        $probes ? [1, 4 | 2, ($base->{offset}) x 2, $data, $data, PAGE] : (),
         [4, 4, ($id->{offset}) x 2, ($id->{size}) x 2, 4],
-    ], 'one segment is loaded, read and executed, from the start of the file to the base; one is a note';
+    ], 'one segment is loaded, read and executed, from the start of the file; one, read and written, with semaphores';
     return;
 }
 
@@ -233,6 +240,8 @@ for my $arch (@images) {
             my $direct = build_elf('linux', $arch, 1, definition(@definition));
             ok !$seen{ $direct->{'build-id'} }, 'notes on the 10-byte nop are another build-id';
         }
+        my $counted = build_elf('linux', $arch, 2, definition(@definition));
+        ok !$seen{ $counted->{'build-id'} }, 'notes with semaphores are another build-id';
     };
 }
 

@@ -249,6 +249,7 @@ static void fire_all(void)
         usdt_probe_t *probe = usdt_probedef_probe(defs[i]);
         MUST(!usdt_is_enabled(probe));
         MUST(probe == NULL || probe->isenabled_addr() == 0);
+        MUST(probe == NULL || *probe->semaphore == 0);
         usdt_fire_probe(probe, 0, NULL);
         usdt_fire_probe(probe, 40, values);
         MUST(defs[i] == NULL || defs[i]->probe == NULL || defs[i]->probe == probe);
@@ -310,6 +311,7 @@ static void live_with(usdt_provider_t *provider)
     enable(provider);
     add(provider, 1);
     add(provider, 2);
+    check("use_semaphores", provider, usdt_provider_use_semaphores(provider));
     enable(provider); /* a second image */
     enable(provider);
     if (defs[1] != NULL && usdt_provider_remove_probe(provider, defs[1]) == 0)

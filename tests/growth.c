@@ -115,6 +115,7 @@ int main(int argc, char **argv)
     provider = usdt_create_provider("growth", "mod");
     usdt_probe_release(add("stays"));
     MUST(usdt_provider_enable(provider) == 0);
+    MUST(usdt_provider_use_semaphores(provider) == 0);
     for (long i = 0; i < cycles; i++) {
         if (i == cycles / 2)
             print_figures("before");

@@ -135,6 +135,8 @@ static void *changer(void *arg)
     while (!done) {
         usdt_provider_t *provider = usdt_create_provider(name, "threads");
         MUST(provider != NULL);
+        if (rand_r(&seed) % 2 == 0)
+            MUST(usdt_provider_use_semaphores(provider) == 0);
         for (unsigned steps = (unsigned)rand_r(&seed) % 40; steps > 0; steps--) {
             usdt_probedef_t *shared = pool[rand_r(&seed) % POOL], *own;
             switch (rand_r(&seed) % 8) {

@@ -12,8 +12,8 @@
 
 static const char help[] =
     "usage: usdt_build dof SYSTEM ARCH TEXT DOF PREFIX    documents PREFIX.0, PREFIX.1, ...\n"
-    "       usdt_build elf SYSTEM ARCH DIRECT PREFIX      image PREFIX.0; DIRECT: 0, or 1 for the\n"
-    "                                                     10-byte nop\n"
+    "       usdt_build elf SYSTEM ARCH FLAGS PREFIX       image PREFIX.0; FLAGS: a sum of 1, for the\n"
+    "                                                     10-byte nop, and 2, for semaphores\n"
     "       usdt_build stub SYSTEM ARCH PREFIX            the slot's bytes in PREFIX.0\n"
     "       usdt_build size SYSTEM ARCH                   width in bytes of each type, a line each\n"
     "SYSTEM is linux, macos, freebsd or illumos; ARCH x86_64, i386 or arm64. TEXT is the address of the\n"
@@ -141,7 +141,12 @@ int main(int argc, char **argv)
     if (getline(&line, &size, stdin) < 0 || split(line, names, 2) != 2)
         die("no provider line");
     struct usdt_layout layout = { .platform = platform, .provider = names[0], .module = names[1],
-                                  .page = 4096, .direct_call = elf && strcmp(argv[4], "1") == 0 };
+                                  .page = 4096 };
+    if (elf) {
+        unsigned long flags = strtoul(argv[4], NULL, 10);
+        layout.direct_call = (flags & 1) != 0;
+        layout.semaphores = (flags & 2) != 0;
+    }
     layout.defs = read_defs(&layout.count);
     if (dof)
         write_documents(&layout, strtoull(argv[4], NULL, 0), strtoull(argv[5], NULL, 0), argv[6]);

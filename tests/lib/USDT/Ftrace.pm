@@ -34,13 +34,13 @@ sub place {
     return $registers[$i] // sprintf '+%d(%%sp)', 8 * ($i - @registers);
 }
 
-# Watches an offset of a file; each fetch expression is shown as a0, a1, ...
+# Watches an offset of a file; each fetch expression is shown as a0, a1, ... The offset may be "site(semaphore)".
 sub watch {
     my ($self, $event, $file, $offset, @fetch) = @_;
     my $n = 0;
     my $args = join ' ', map { 'a' . $n++ . "=$_" } @fetch;
     put('>>', "$self->{dir}/uprobe_events",
-        sprintf "p:%s/%s %s:0x%x %s\n", $self->{name}, $event, $file, $offset, $args);
+        sprintf "p:%s/%s %s:%s %s\n", $self->{name}, $event, $file, $offset, $args);
     push @{ $self->{events} }, $event;
 }
 
