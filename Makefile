@@ -73,6 +73,7 @@ help:
 	@echo 'make test-vm-arm64  the tests that have tracers, in such a machine of arm64 (10 minutes)'
 	@echo 'make cross       compile and link for macOS, the BSDs, musl and other processors (npm brings zig)'
 	@echo 'make fuzz        fuzz the API and the builders, RUNS=100000 executions of each (clang and its libFuzzer)'
+	@echo 'make bench       what probes cost, beside those of <sys/sdt.h> (systemtap-sdt-dev; under bpftrace as root)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make clean       remove what was built'
 	@echo 'ARCH=arm64       cross-compiled (gcc for it, or clang), tested by qemu-aarch64 (package qemu-user)'
@@ -126,7 +127,7 @@ $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
 # Programs for the tests to run.
-TEST_PROGRAMS := bad_input faults forks growth models stepper threads
+TEST_PROGRAMS := bad_input counted faults forks growth models stepper threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a $(WRAP) -pthread
 
@@ -180,7 +181,7 @@ demo: $(B)/demo
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
 # In two lanes: tests that have tracers, one after the other, and beside them the rest.
-TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/live.t,tests/places.t,tests/threads.t}
+TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/live.t,tests/places.t,tests/semaphores.t,tests/threads.t}
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
           USDT_TEST_CFLAGS='$(CFLAGS)' USDT_TEST_RUNNER='$(RUNNER)' \
           $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)
@@ -192,6 +193,17 @@ STRESS_TESTS ?= tests/faults.t tests/forks.t tests/growth.t tests/memory.t tests
 	tests/stress/*.t
 stress: $(TESTED)
 	@USDT_TEST_STRESS=1 $(PROVING) $(STRESS_TESTS)
+
+# Beside compile-time probes: wants systemtap-sdt-dev. BENCH='--rounds 31 --json' and the like.
+$(B)/bench/%.o: bench/%.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '#include <sys/sdt.h>' | $(CC) -E - > /dev/null 2>&1 || \
+		{ echo 'bench: <sys/sdt.h> is not installed (package systemtap-sdt-dev)'; exit 1; }
+	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+$(B)/bench/bench: $(B)/bench/bench.o $(B)/bench/checks.o $(O)/libusdt.a
+	$(LINK) -o $@ $^ -lm -pthread
+bench: $(B)/bench/bench
+	@$(RUNNER) $< $(BENCH)
 
 # DTrace and newer kernels than this machine's, emulated: tests/vm/machine --help says what it needs.
 KERNELS ?= trixie sid
@@ -229,7 +241,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
 
 FORCE:
-.PHONY: all help demo test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE
+.PHONY: all help demo bench test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)
