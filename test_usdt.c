@@ -186,6 +186,10 @@ static void pass_nulls(usdt_provider_t *p, usdt_probedef_t *d)
     CHECK((usdt_fire_probe(NULL, 3, NULL), 1))
     CHECK((usdt_fire_probe(d->probe, 0, NULL), 1))
     CHECK(usdt_is_enabled(NULL) == 0)
+    CHECK(usdt_is_enabled(usdt_probedef_probe(NULL)) == 0)
+    CHECK(usdt_probedef_probe(NULL)->isenabled_addr() == 0)
+    CHECK(*usdt_probedef_probe(NULL)->semaphore == 0)
+    CHECK((usdt_fire_probe(usdt_probedef_probe(NULL), 3, (void *[]){ NULL, NULL, NULL }), 1))
 #undef CHECK
     puts("ok");
 }

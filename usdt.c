@@ -244,7 +244,7 @@ usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t ar
 
 usdt_probe_t *usdt_probedef_probe(usdt_probedef_t *probedef)
 {
-    return probedef == NULL ? NULL : &def_of(probedef)->probe;
+    return probedef == NULL ? usdt_probe_never() : &def_of(probedef)->probe;
 }
 
 static void drop_slot(struct probedef *def)

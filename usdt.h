@@ -67,11 +67,13 @@ extern "C" {
 #define USDT_API __attribute__((visibility("default")))
 #define USDT_LIKELY_(x) __builtin_expect(!!(x), 1)
 #define USDT_UNLIKELY_(x) __builtin_expect(!!(x), 0)
+#define USDT_NONNULL_ __attribute__((returns_nonnull)) /* the check for NULL goes where the pointer comes from it */
 #define USDT_LOAD_(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 #else
 #define USDT_API
 #define USDT_LIKELY_(x) (x)
 #define USDT_UNLIKELY_(x) (x)
+#define USDT_NONNULL_
 #define USDT_LOAD_(p) (*(p))
 #endif
 
@@ -186,10 +188,10 @@ USDT_API usdt_probedef_t *usdt_create_probe(const char *func, const char *name, 
 /*
  * The probe of a definition: never NULL, the same from its creation to its end, and safe to check and
  * fire all the time, whether it is published or not. What a thread should keep that fires while others
- * enable and disable; the member `probe` is the same pointer or NULL, and changes then. NULL for NULL.
- * Since 2.0.
+ * enable and disable; the member `probe` is the same pointer or NULL, and changes then. For NULL, as for a
+ * definition that could not be created, a probe that is never enabled. Since 2.0.
  */
-USDT_API usdt_probe_t *usdt_probedef_probe(usdt_probedef_t *probedef);
+USDT_API USDT_NONNULL_ usdt_probe_t *usdt_probedef_probe(usdt_probedef_t *probedef);
 
 /*
  * Gives up the caller's reference. The provider that holds the probe has one of its own, given up

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *usdt_buf_grow(struct usdt_buf *buf, size_t len)
+/* Room for len more bytes, of any value, or NULL. */
+static void *extend(struct usdt_buf *buf, size_t len)
 {
     if (buf->failed)
         return NULL;
@@ -25,14 +26,19 @@ void *usdt_buf_grow(struct usdt_buf *buf, size_t len)
         buf->cap = cap;
     }
     void *at = buf->data + buf->len;
-    memset(at, 0, len);
     buf->len += len;
     return at;
 }
 
+void *usdt_buf_grow(struct usdt_buf *buf, size_t len)
+{
+    void *at = extend(buf, len);
+    return at == NULL ? NULL : memset(at, 0, len);
+}
+
 void usdt_buf_put(struct usdt_buf *buf, const void *bytes, size_t len)
 {
-    void *at = usdt_buf_grow(buf, len);
+    void *at = extend(buf, len);
     if (at != NULL && len > 0)
         memcpy(at, bytes, len);
 }

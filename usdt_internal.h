@@ -121,6 +121,7 @@ void usdt_stubs_write(const struct usdt_stub *, void *to, size_t count);
 void usdt_probe_init(usdt_probe_t *, const struct usdt_stub *, size_t argc);
 /* `semaphore` is its address, or 0: it has none. */
 void usdt_probe_place(usdt_probe_t *, const struct usdt_stub *, uintptr_t slot, uintptr_t semaphore);
+usdt_probe_t *usdt_probe_never(void); /* one for all, that is never placed */
 void usdt_probe_detach(usdt_probe_t *); /* fires nothing from now on, without a stub */
 
 /*

@@ -18,8 +18,10 @@ void usdt_stubs_write(const struct usdt_stub *stub, void *to, size_t count)
 
 #if defined(__GNUC__)
 #define STORE(p, value) __atomic_store_n(p, value, __ATOMIC_RELAXED)
+#define AS_DATA __extension__(void *) /* a function's address: POSIX, not ISO C */
 #else
 #define STORE(p, value) (*(p) = (value))
+#define AS_DATA (void *)
 #endif
 
 void usdt_probe_init(usdt_probe_t *probe, const struct usdt_stub *stub, size_t argc)
@@ -55,6 +57,13 @@ void usdt_probe_detach(usdt_probe_t *probe)
     STORE(&probe->site, &probe->pristine);
     STORE(&probe->isenabled_addr, never_enabled);
     STORE(&probe->probe_addr, (void *)(uintptr_t)do_nothing);
+}
+
+usdt_probe_t *usdt_probe_never(void)
+{
+    static usdt_probe_t never = { .isenabled_addr = never_enabled, .probe_addr = AS_DATA do_nothing,
+                                  .site = &never.pristine, .semaphore = &no_semaphore };
+    return &never;
 }
 
 /*

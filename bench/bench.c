@@ -231,6 +231,7 @@ static void measure_checks(void)
     for (size_t i = 0; i < BENCH_PROBES; i++)
         bench_probes[i] = defs[i]->probe;
 
+    bench_def = defs[0];
     bench_semaphores = defs[0]->probe->semaphore;
 
     static struct timed empty = { .run = loop_empty, .per = 1 }, check = { .run = loop_check, .per = 1 },
@@ -238,7 +239,7 @@ static void measure_checks(void)
                         semaphore = { .run = loop_semaphore, .per = 1 }, by_static = { .run = loop_static, .per = 1 };
     time_all((struct timed *[]){ &empty, &check, &global, &semaphore, &by_static }, 5, 0);
     add_row(empty.ns, 0, "ns", 0, 0, "an empty loop");
-    add_row(check.ns - empty.ns, by_static.ns - empty.ns, "ns", 0.3, 0, "check, over the empty loop");
+    add_row(check.ns - empty.ns, 0, "ns", 0.3, 0, "check, over the empty loop");
     add_row(check.ns, by_static.ns, "ns", 0, 1.2, "check, with its loop");
     add_row(global.ns, by_static.ns, "ns", 0, 0, "  through a global pointer");
     add_row(semaphore.ns, by_static.ns, "ns", 0, 0, "  its semaphore");
@@ -251,7 +252,7 @@ static void measure_checks(void)
     for (size_t i = 0; i < 3; i++) {
         struct timed *codes = in_turn[i];
         time_all((struct timed *[]){ &codes[0], &codes[1], &codes[2] }, 3, 0);
-        add_row(codes[0].ns, codes[2].ns, "ns", 0, 1.5, "check, of %g probes in turn", codes[0].per);
+        add_row(codes[0].ns, codes[2].ns, "ns", 0, 1.5, "check, of %g in turn", codes[0].per);
         add_row(codes[1].ns, codes[2].ns, "ns", 0, 0, "  their semaphores");
     }
 
@@ -533,30 +534,27 @@ static void measure_hits(void)
         snprintf(add_row(0, 0, "ns", 0, 0, "hit under bpftrace count()")->note, sizeof rows[0].note, "%s", why);
         return;
     }
-    char names[1][32] = { "hit" }, path[4096], self[4096], command[9000], out[] = "/tmp/usdt-bench-XXXXXX";
+    static const char script[] =
+        "usdt:*:hits:hit { @run_time = count(); } usdt:*:bench:static_hit { @compile_time = count(); }";
+    char names[1][32] = { "hit" }, pid[16], out[] = "/tmp/usdt-bench-XXXXXX";
     usdt_probedef_t *def;
     usdt_provider_t *provider = create("hits", 1, &def, names);
     enable(provider);
     bench_traced = def->probe;
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     int fd = mkstemp(out);
-    if (length < 0 || fd < 0 || !find_image("hits", path, sizeof path))
-        die("there is no image that bpftrace could see");
-    self[length] = '\0';
-    snprintf(command, sizeof command, "usdt:%s:hits:hit { @run_time = count(); } usdt:%s:bench:static_hit { @compile_time = count(); }",
-             path, self);
-    char pid[16];
+    if (fd < 0)
+        die("%s: %s", out, strerror(errno));
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     fflush(stdout);
     pid_t tracer = fork();
     if (tracer == 0) {
         dup2(fd, 1);
         dup2(fd, 2);
-        execlp("bpftrace", "bpftrace", "-p", pid, "-e", command, (char *)NULL);
+        execlp("bpftrace", "bpftrace", "-p", pid, "-e", script, (char *)NULL);
         _exit(127);
     }
     int status;
-    for (int i = 0; i < 60000 && !(usdt_is_enabled(bench_traced) && is_static_hit_traced()); i++) {
+    for (int i = 0; i < 600000 && !(usdt_is_enabled(bench_traced) && is_static_hit_traced()); i++) {
         usleep(1000);
         if (waitpid(tracer, &status, WNOHANG) == tracer)
             die("bpftrace ended; its words are in %s", out);
@@ -579,7 +577,7 @@ static void measure_hits(void)
     unlink(out);
     double fired = (double)rounds * TIMES;
     add_row(hits[0].ns, hits[1].ns, "ns", 0, 1.05, "hit under bpftrace count(), 3 arguments");
-    if (seen[0] != fired || seen[1] != fired)
+    if (fabs(seen[0] - fired) > fired / 1000 || fabs(seen[1] - fired) > fired / 1000) /* a preempted count() may lose one */
         fprintf(stderr, "bench: of %.0f hits each bpftrace counted %.0f and %.0f\n", fired, seen[0], seen[1]);
     usdt_provider_free(provider);
 }

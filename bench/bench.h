@@ -10,7 +10,8 @@
 
 enum { BENCH_PROBES = 4096 };
 
-/* Published, three arguments each, and untraced; bench.c's. */
+/* Published, three arguments each, and untraced; bench.c's. The first one's definition. */
+extern usdt_probedef_t *bench_def;
 extern usdt_probe_t *bench_probes[BENCH_PROBES];
 /* So that nothing that is timed can be left out by the compiler. */
 extern unsigned long bench_hits;

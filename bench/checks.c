@@ -15,16 +15,18 @@ unsigned long bench_hits;
 /* What a program does between two checks is unknown to the compiler: it must read again. */
 #define OTHER_WORK() __asm__ volatile("" ::: "memory")
 
-/* A function of a virtual machine, say, has its probe at hand. */
-#define LOOP(name, work)                            \
-    void name(unsigned long times)                  \
-    {                                               \
-        usdt_probe_t *probe = bench_probes[0];      \
-        (void)probe;                                \
-        for (unsigned long i = 0; i < times; i++) { \
-            work;                                   \
-            OTHER_WORK();                           \
-        }                                           \
+usdt_probedef_t *bench_def;
+
+/* A function of a virtual machine, say, has its probe at hand, and knows that it is none of NULL. */
+#define LOOP(name, work)                                      \
+    void name(unsigned long times)                            \
+    {                                                         \
+        usdt_probe_t *probe = usdt_probedef_probe(bench_def); \
+        (void)probe;                                          \
+        for (unsigned long i = 0; i < times; i++) {           \
+            work;                                             \
+            OTHER_WORK();                                     \
+        }                                                     \
     }
 
 /* m(p0..0, 0) to m(p3..3, n - 1): as many as the name says. */
@@ -114,7 +116,7 @@ LOOP(probe_12, USDT_PROBE(probe, A3, A3, A3, A3))
 
 void fire_3(unsigned long times)
 {
-    usdt_probe_t *probe = bench_probes[0];
+    usdt_probe_t *probe = usdt_probedef_probe(bench_def);
     for (unsigned long i = 0; i < times; i++) {
         void *argv[] = { V(0), V(1), V(2) };
         usdt_fire_probe(probe, 3, argv);
@@ -123,7 +125,7 @@ void fire_3(unsigned long times)
 
 void fire_12(unsigned long times)
 {
-    usdt_probe_t *probe = bench_probes[0];
+    usdt_probe_t *probe = usdt_probedef_probe(bench_def);
     for (unsigned long i = 0; i < times; i++) {
         void *argv[] = { V4(0), V4(4), V4(8) };
         usdt_fire_probe(probe, 12, argv);
@@ -132,7 +134,7 @@ void fire_12(unsigned long times)
 
 void fire_32(unsigned long times)
 {
-    usdt_probe_t *probe = bench_probes[0];
+    usdt_probe_t *probe = usdt_probedef_probe(bench_def);
     for (unsigned long i = 0; i < times; i++) {
         void *argv[] = { V4(0), V4(4), V4(8), V4(12), V4(16), V4(20), V4(24), V4(28) };
         usdt_fire_probe(probe, 32, argv);

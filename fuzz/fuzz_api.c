@@ -657,7 +657,8 @@ static void use_null(struct provider *provider, const struct def *def)
     usdt_probe_release(NULL);
     usdt_provider_free(NULL);
     usdt_fire_probe(NULL, 0, NULL);
-    REQUIRE(usdt_is_enabled(NULL) == 0 && usdt_probedef_probe(NULL) == NULL, "NULL is not enabled");
+    REQUIRE(usdt_is_enabled(NULL) == 0 && usdt_is_enabled(usdt_probedef_probe(NULL)) == 0, "NULL is not enabled");
+    usdt_fire_probe(usdt_probedef_probe(NULL), 0, NULL);
     for (int call = 0; call < 4; call++) {
         usdt_error(NULL, USDT_ERROR_NONE);
         REQUIRE((call == 0   ? usdt_provider_enable(NULL)

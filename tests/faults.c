@@ -248,8 +248,8 @@ static void fire_all(void)
     for (size_t i = 0; i < DEFS; i++) {
         usdt_probe_t *probe = usdt_probedef_probe(defs[i]);
         MUST(!usdt_is_enabled(probe));
-        MUST(probe == NULL || probe->isenabled_addr() == 0);
-        MUST(probe == NULL || *probe->semaphore == 0);
+        MUST(probe->isenabled_addr() == 0);
+        MUST(*probe->semaphore == 0);
         usdt_fire_probe(probe, 0, NULL);
         usdt_fire_probe(probe, 40, values);
         MUST(defs[i] == NULL || defs[i]->probe == NULL || defs[i]->probe == probe);
