@@ -133,7 +133,8 @@ typedef struct usdt_probe {
     const volatile uint32_t *site;
     uint32_t pristine;
     uint32_t argc; /* as declared: so many arguments are passed at least (since 2.0) */
-    /* See usdt_provider_use_semaphores(). Never NULL; always 0 where there is none (since 2.0). */
+    /* See usdt_provider_use_semaphores(). Never NULL; points to 0 where there is none, and changes as `site`
+       does (since 2.0). */
     const volatile uint16_t *semaphore;
 } usdt_probe_t;
 
@@ -220,14 +221,16 @@ USDT_API int usdt_provider_add_probe(usdt_provider_t *provider, usdt_probedef_t 
 USDT_API int usdt_provider_remove_probe(usdt_provider_t *provider, usdt_probedef_t *probedef);
 
 /*
- * Gives each probe that is published from now on a semaphore, as compile-time probes have: a count that the kernel
- * keeps in the process's memory, above 0 while a tracer is attached that knows of semaphores (bpftrace, bcc, perf,
- * gdb, SystemTap; not DTrace, nor what is written to uprobe_events without it). Linux only.
+ * Gives each probe that has never been published a semaphore, as compile-time probes have: a count that the kernel
+ * keeps in the process's memory, above 0 while a tracer is attached that knows of semaphores (bpftrace and perf were
+ * seen to; not DTrace, nor what is written to uprobe_events without it). Linux only. To be called before
+ * usdt_provider_enable().
  *
- * Nothing in this library needs it: usdt_is_enabled() sees every tracer, and costs the same. It is for callers that
- * want their checks in few cache lines: semaphores of a provider lie 2 bytes apart, in the order of adding, where
- * sites are 64 bytes apart (doc/performance.md has figures). Of two copies of this library in one process that publish
- * the same provider, one's stay 0. Source: Linux, Documentation/trace/uprobetracer.rst, "ref_ctr".
+ * Nothing in this library needs it: usdt_is_enabled() sees every tracer, and costs little more. It is for callers that
+ * want their checks in few cache lines: semaphores that are published together lie 2 bytes apart, in the order of
+ * adding, where sites are 64 bytes apart (doc/performance.md has figures). Of two copies of this library in one process
+ * that publish the same provider, one's stay 0. Source: Linux, REF_CTR_OFFSET of uprobe_events, see the file README
+ * in tracefs.
  *
  * 0; -1 and USDT_ERROR_UNSUPPORTED where no tracer would set them. Since 2.0.
  */
