@@ -9,6 +9,7 @@
  *     page      .stapsdt.base    one byte, its address is in every note
  *     2 x n     .probes          semaphores, if asked for: the file is mapped there once more, writable
  *               .note.stapsdt
+ *               .usdt.probes     what a note cannot say: function and C types, for usdt(1)
  *               .shstrtab, section headers
  *
  * Addresses equal file offsets throughout: consumers derive one from the other in different ways,
@@ -26,11 +27,11 @@ enum { EM_386 = 3, EM_X86_64 = 62 };
 enum { ET_DYN = 3, PT_LOAD = 1, PT_NOTE = 4, PF_X = 1, PF_W = 2, PF_R = 4 };
 enum { SHT_PROGBITS = 1, SHT_STRTAB = 3, SHT_NOTE = 7, SHF_WRITE = 1, SHF_ALLOC = 2, SHF_EXECINSTR = 4 };
 enum { NT_STAPSDT = 3, NT_GNU_BUILD_ID = 3 };
-enum { SEGMENTS = 2, SECTIONS = 6 }; /* and one more of each for the semaphores */
+enum { SEGMENTS = 2, SECTIONS = 7 }; /* and one more of each for the semaphores */
 
 /* Sections, by their place in the names. */
-static const char names[] = "\0.note.gnu.build-id\0.text\0.stapsdt.base\0.note.stapsdt\0.shstrtab\0.probes";
-enum { NAME_BUILD_ID = 1, NAME_TEXT = 20, NAME_BASE = 26, NAME_NOTES = 40, NAME_NAMES = 54, NAME_PROBES = 64 };
+static const char names[] = "\0.note.gnu.build-id\0.text\0.stapsdt.base\0.note.stapsdt\0.shstrtab\0.probes\0.usdt.probes";
+enum { NAME_BUILD_ID = 1, NAME_TEXT = 20, NAME_BASE = 26, NAME_NOTES = 40, NAME_NAMES = 54, NAME_PROBES = 64, NAME_MORE = 72 };
 
 static void put_word(struct usdt_buf *out, const struct usdt_platform *platform, uint64_t value)
 {
@@ -155,6 +156,15 @@ static void put_probe_note(struct usdt_buf *out, const struct usdt_layout *layou
     usdt_buf_align(out, 4);
 }
 
+/* Strings, in the order of the notes: function, then each type, then an empty one, which no type is. */
+static void put_more(struct usdt_buf *out, const usdt_probedef_t *def)
+{
+    usdt_buf_str(out, def->function);
+    for (size_t i = 0; i < def->argc; i++)
+        usdt_buf_str(out, def->types[i]);
+    usdt_buf_str(out, "");
+}
+
 static void put_elf_header(struct usdt_buf *out, const struct usdt_layout *layout, uint64_t sections)
 {
     const struct usdt_platform *platform = layout->platform;
@@ -246,6 +256,10 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     for (size_t slot = 0; slot < layout->count; slot++)
         if (layout->defs[slot] != NULL)
             put_probe_note(&body, layout, slot, base);
+    size_t notes_size = body.len;
+    for (size_t slot = 0; slot < layout->count; slot++)
+        if (layout->defs[slot] != NULL)
+            put_more(&body, layout->defs[slot]);
     size_t name_offset = notes + body.len;
     size_t section_offset = (name_offset + sizeof names + 7) & ~(size_t)7;
 
@@ -274,7 +288,8 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     if (data != 0)
         put_section(out, platform, NAME_PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, base + USDT_SEMAPHORES_AT,
                     data - USDT_SEMAPHORES_AT, sizeof(uint16_t));
-    put_section(out, platform, NAME_NOTES, SHT_NOTE, 0, notes, body.len, 4);
+    put_section(out, platform, NAME_NOTES, SHT_NOTE, 0, notes, notes_size, 4);
+    put_section(out, platform, NAME_MORE, SHT_PROGBITS, 0, notes + notes_size, body.len - notes_size, 1);
     put_section(out, platform, NAME_NAMES, SHT_STRTAB, 0, name_offset, sizeof names, 1);
 
     bool done = !out->failed && !body.failed;

@@ -158,6 +158,7 @@
     RULE(ELF_GIVEN_BUILD_ID, "the build-id is the one that was returned")                  \
     RULE(ELF_CODE_SITE, "what is at the site is what the kernel expects")                  \
     RULE(ELF_CODE_PAGE, "the nop that becomes a call is in one page")                      \
+    RULE(ELF_GIVEN_MORE, "functions and types are those that were given")                  \
     RULE(ELF_GIVEN_SLOTS, "the text has room for every slot, and less than a page to spare") \
     RULE(ELF_GIVEN_STUBS, "the text is stubs and nothing else")
 

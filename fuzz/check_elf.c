@@ -31,7 +31,7 @@ static const struct processor {
 };
 
 /* The sections that tracers look for. Those of facts/linux.md's order come first, in that order. */
-enum { TEXT, BASE, SEMAPHORES, NOTES, BUILD_ID, PARTS };
+enum { TEXT, BASE, SEMAPHORES, NOTES, BUILD_ID, MORE, PARTS };
 static const struct part {
     const char *name;
     uint32_t type;
@@ -43,6 +43,7 @@ static const struct part {
     [SEMAPHORES] = { ".probes", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, SHF_ALLOC | SHF_WRITE, false },
     [NOTES] = { ".note.stapsdt", SHT_NOTE, 0, SHF_ALLOC, true },
     [BUILD_ID] = { ".note.gnu.build-id", SHT_NOTE, SHF_ALLOC, SHF_ALLOC, true },
+    [MORE] = { ".usdt.probes", SHT_PROGBITS, 0, 0, false },
 };
 
 struct image {
@@ -542,6 +543,26 @@ static bool judge_notes(struct image *image)
     return true;
 }
 
+/* What no tracer reads: for each note its function and types, as strings, and an empty one. */
+static bool judge_more(struct image *image)
+{
+    const struct check_given *given = image->given;
+    const Elf64_Shdr *more = &image->part[MORE];
+    const char *at = (const char *)image->bytes + more->sh_offset, *end = at + more->sh_size;
+    if (given->provider == NULL)
+        return true;
+    for (size_t i = 0; i < given->count; i++)
+        for (size_t n = 0; n < given->probes[i].argc + 2; n++) {
+            const struct check_probe *probe = &given->probes[i];
+            const char *want = n == 0 ? probe->function : n <= probe->argc ? probe->types[n - 1] : "";
+            const char *found = next_string(&at, end);
+            REQUIRE(found != NULL && strcmp(found, want) == 0, GIVEN_MORE, "probe %zu, string %zu: \"%.80s\", not \"%.80s\"", i, n,
+                    found == NULL ? "" : found, want);
+        }
+    REQUIRE(at == end, GIVEN_MORE, "%zu bytes too many", (size_t)(end - at));
+    return true;
+}
+
 /* ---- the text ---- */
 
 static bool judge_text(struct image *image)
@@ -570,5 +591,5 @@ bool check_elf(const struct check_given *given, const unsigned char *bytes, size
         if (strcmp(processors[i].arch, given->arch) == 0)
             image.processor = &processors[i];
     return judge_header(&image) && judge_segments(&image) && judge_sections(&image) &&
-           judge_build_id(&image) && judge_notes(&image) && judge_text(&image);
+           judge_build_id(&image) && judge_notes(&image) && judge_more(&image) && judge_text(&image);
 }

@@ -36,9 +36,9 @@ static const char *const platforms[][2] = {
     { "illumos", "x86_64" }, { "illumos", "i386" },
 };
 
-enum { S_NULL, S_TEXT, S_BASE, S_NOTES, S_ID, S_NAMES };
+enum { S_NULL, S_TEXT, S_BASE, S_NOTES, S_ID, S_MORE, S_NAMES };
 static const char *const sections[] = { "",          ".text", ".stapsdt.base", ".note.stapsdt",
-                                        ".note.gnu.build-id", ".shstrtab" };
+                                        ".note.gnu.build-id", ".usdt.probes", ".shstrtab" };
 
 static int failed;
 static bool is_broken[CHECK_RULES];
@@ -121,6 +121,7 @@ static size_t find_in_elf(const struct work *work, enum place place, unsigned in
     case PHDR: return segment_at(work, index);
     case SHDR: return section_at(work, index);
     case TEXT_BYTES: return (size_t)section_of(work, S_TEXT).sh_offset;
+    case MORE_BYTES: return (size_t)section_of(work, S_MORE).sh_offset;
     case ID_NOTE: return (size_t)section_of(work, S_ID).sh_offset;
     case NOTE: return note_at(work, index);
     default: return find_in_note(work, place, index);
@@ -575,6 +576,8 @@ static const struct test elf_tests[] = {
     { CHECK_ELF_CODE_SITE, .patches = { BYTE(TEXT_BYTES, 0, 8, 0xcc) } },
     { CHECK_ELF_CODE_SITE, .patches = { { DESC, 0, 0, 8, ADD, 1, 0 } } },
     { CHECK_ELF_CODE_PAGE, .edit = small_page },
+    { CHECK_ELF_GIVEN_MORE, .patches = { BYTE(MORE_BYTES, 0, 5, 'x') } },
+    { CHECK_ELF_GIVEN_MORE, .patches = { SH(MORE, sh_size, ADD, MINUS(1)) } },
     { CHECK_ELF_GIVEN_SLOTS, .edit = more_slots },
     { CHECK_ELF_GIVEN_SLOTS, .edit = half_page },
     { CHECK_ELF_GIVEN_STUBS, .patches = { BYTE(TEXT_BYTES, 0, 64, 0xcc) } },

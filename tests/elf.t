@@ -88,6 +88,8 @@ sub check_image {
     is length $stub->{bytes}, $file->{stub}, 'a slot is as long as a stub';
     check_text($file, $elf, $stub, scalar @SLOTS);
     check_layout($file, $elf, $semaphores ? scalar @SLOTS : 0);
+    is $elf->contents($elf->section('.usdt.probes')), join('', map { my ($function, undef, @types) = @$_;
+        map { "$_\0" } $function, @types, '' } grep { $_ } @SLOTS), 'functions and types are there, in the order of the notes';
 
     my $probes = $semaphores ? $elf->section('.probes') : undef;
     my @used = grep { $SLOTS[$_] } 0 .. $#SLOTS;
@@ -123,8 +125,8 @@ sub check_text {
 sub check_layout {
     my ($file, $elf, $semaphores) = @_;
     my ($header, $size) = ($elf->{header}, length $file->{bytes});
-    my ($id, $text, $base, $notes, $names) = map { $elf->section($_) }
-        my @names = qw(.note.gnu.build-id .text .stapsdt.base .note.stapsdt .shstrtab);
+    my ($id, $text, $base, $notes, $more, $names) = map { $elf->section($_) }
+        my @names = qw(.note.gnu.build-id .text .stapsdt.base .note.stapsdt .usdt.probes .shstrtab);
     splice @names, 3, 0, '.probes' if $semaphores;
     is_deeply [map { $_->{name} } @{ $elf->{sections} }], ['', @names], 'the sections and their order';
     my $probes = $semaphores ? $elf->section('.probes') : undef;
@@ -138,7 +140,8 @@ sub check_layout {
     is $base->{offset}, $after->($text, 1), 'the base follows the text';
     is $notes->{offset}, $after->($probes // $base, 4), 'the notes follow the base, or the semaphores';
     is_deeply [@{$probes}{qw(offset size)}], [$after->($base, 4), 2 * $semaphores], 'which follow the base' if $probes;
-    is $names->{offset}, $after->($notes, 1), 'the section names follow the notes';
+    is $more->{offset}, $after->($notes, 1), 'what is more of the probes follows the notes';
+    is $names->{offset}, $after->($more, 1), 'and the section names that';
     my $gap = $header->{shoff} - $after->($names, 1);
     ok $gap >= 0 && $gap < 8, 'the section headers follow these, aligned' or diag "$gap bytes between";
     is $size, $header->{shoff} + @{ $elf->{sections} } * $header->{shentsize}, 'and nothing follows those';
@@ -219,6 +222,7 @@ for my $arch (@images) {
         my %other = (
             'another provider name'  => ['prow', @definition[1 .. 3]],
             'another probe name'     => [@definition[0 .. 2], ['f', 'r', 'char *', 'int']],
+            'another function'       => [@definition[0 .. 2], ['g', 'q', 'char *', 'int']],
             'another type'           => [@definition[0 .. 2], ['f', 'q', 'char *', 'unsigned']],
             'one argument more'      => [@definition[0 .. 2], ['f', 'q', 'char *', 'int', 'int']],
             'one argument less'      => [@definition[0 .. 2], ['f', 'q', 'char *']],
@@ -560,10 +564,10 @@ my @header_cases = (
     ['section headers nowhere', in_header(shoff => 'Q<', 0), 'no section headers'],
     ['section headers of 32 bits', in_header(shentsize => 'S<', 40), 'section headers of 40 bytes, not 64'],
     ['section headers outside', in_header(shoff => 'Q<', ~0),
-        qr/\A6 section headers at \d+ reach beyond \d+\z/],
+        qr/\A7 section headers at \d+ reach beyond \d+\z/],
     ['section headers not aligned', in_header(shoff => 'Q<', 68),
         'section headers at 68, not a multiple of 8'],
-    ['section names in no section', in_header(shstrndx => 'S<', 6), 'section 6 is no string table'],
+    ['section names in no section', in_header(shstrndx => 'S<', 7), 'section 7 is no string table'],
     ['section names in the text', in_header(shstrndx => 'S<', 2), 'section 2 is no string table'],
 );
 
@@ -653,7 +657,8 @@ my @section_cases = (
     ['notes before the base', swapped(shoff => 64, 3, 4), '.note.stapsdt comes before .stapsdt.base'],
     ['the base before the text', swapped(shoff => 64, 2, 3), '.stapsdt.base comes before .text'],
     ['notes before .probes', $probes_named, '.note.stapsdt comes before .probes'],
-    ['notes not aligned', \&notes_moved, qr/\A\.note\.stapsdt is at \d+, not a multiple of 4\z/],
+    ['notes not aligned', \&notes_moved,
+        ['.usdt.probes and .note.stapsdt overlap', qr/\A\.note\.stapsdt is at \d+, not a multiple of 4\z/]],
     ['parts that overlap', sub {
             my $names = $_[1]->section('.shstrtab');
             return poke($_[0], at_section($_[1], '.shstrtab', 'size'), 'Q<', $names->{size} + 32);
