@@ -1,0 +1,146 @@
+/*
+ * list.c - `usdt list`: where the probes are, and whether somebody traces them.
+ */
+#include "tool.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: usdt list [-p PID] [--json] [GLOB]\n"
+    "\n"
+    "Lists the USDT probes of all processes that may be read, or of one: run-time and compile-time ones.\n"
+    "GLOB is PROVIDER:PROBE, or PROVIDER for all of its probes; either may have *, ? and [].\n"
+    "\n"
+    "  -p PID    of this process only\n"
+    "  --json    as JSON, an object for each probe\n"
+    "\n"
+    "Columns: process, probe, whether it is traced at this moment (yes, no; ? where the process's memory may not be\n"
+    "read), types of the arguments, file. On a terminal they are aligned and have a header; else a tab is between them.\n"
+    "Exit code: 0, there are some; 1, there are none, or a process could not be read.\n";
+
+static const char *const traced_words[] = { [NOT_TRACED] = "no", [IS_TRACED] = "yes", [NOT_KNOWN] = "?" };
+
+/* The columns of a row, to be freed. */
+enum { COLUMNS = 5 };
+static void make_row(const struct process_probe *probe, char *row[COLUMNS])
+{
+    row[0] = tool_format("%d", (int)probe->pid);
+    row[1] = tool_format("%s:%s", probe->probe->provider, probe->probe->name);
+    row[2] = tool_strdup(traced_words[probe->traced]);
+    row[3] = elf_arguments(probe->probe);
+    row[4] = tool_strdup(probe->path);
+}
+
+static void print_aligned(const struct process_probes *probes)
+{
+    static const char *const header[COLUMNS] = { "PID", "PROBE", "TRACED", "ARGUMENTS", "FILE" };
+    int width[COLUMNS];
+    char *(*rows)[COLUMNS] = tool_calloc(probes->count, sizeof *rows);
+    for (size_t c = 0; c < COLUMNS; c++)
+        width[c] = (int)strlen(header[c]);
+    for (size_t i = 0; i < probes->count; i++) {
+        make_row(&probes->list[i], rows[i]);
+        for (size_t c = 0; c < COLUMNS; c++)
+            width[c] = (int)strlen(rows[i][c]) > width[c] ? (int)strlen(rows[i][c]) : width[c];
+    }
+    printf("%*s  %-*s  %-*s  %-*s  %s\n", width[0], header[0], width[1], header[1], width[2], header[2], width[3],
+           header[3], header[4]);
+    for (size_t i = 0; i < probes->count; i++) {
+        char **row = rows[i];
+        printf("%*s  %-*s  %-*s  %-*s  %s\n", width[0], row[0], width[1], row[1], width[2], row[2], width[3], row[3], row[4]);
+        for (size_t c = 0; c < COLUMNS; c++)
+            free(row[c]);
+    }
+    free(rows);
+}
+
+static void print_tabbed(const struct process_probes *probes)
+{
+    for (size_t i = 0; i < probes->count; i++) {
+        char *row[COLUMNS];
+        make_row(&probes->list[i], row);
+        for (size_t c = 0; c < COLUMNS; c++) {
+            printf("%s%c", row[c], c + 1 < COLUMNS ? '\t' : '\n');
+            free(row[c]);
+        }
+    }
+}
+
+static void print_string(const char *string)
+{
+    putchar('"');
+    for (const unsigned char *c = (const unsigned char *)string; *c != '\0'; c++) {
+        if (*c == '"' || *c == '\\')
+            printf("\\%c", *c);
+        else if (*c < ' ' || *c == 0x7f)
+            printf("\\u%04x", *c);
+        else
+            putchar(*c);
+    }
+    putchar('"');
+}
+
+static void print_json(const struct process_probes *probes)
+{
+    printf("[");
+    for (size_t i = 0; i < probes->count; i++) {
+        const struct process_probe *row = &probes->list[i];
+        const struct elf_probe *probe = row->probe;
+        printf("%s\n  { \"pid\": %d, \"provider\": ", i > 0 ? "," : "", (int)row->pid);
+        print_string(probe->provider);
+        printf(", \"probe\": ");
+        print_string(probe->name);
+        if (probe->function != NULL) {
+            printf(", \"function\": ");
+            print_string(probe->function);
+        }
+        char *arguments = elf_arguments(probe);
+        printf(", \"arguments\": ");
+        print_string(arguments);
+        free(arguments);
+        printf(", \"traced\": %s", row->traced == NOT_KNOWN ? "null" : row->traced == IS_TRACED ? "true" : "false");
+        printf(", \"address\": %llu, \"offset\": %llu, \"semaphore\": %llu, \"file\": ", (unsigned long long)row->address,
+               (unsigned long long)probe->site, (unsigned long long)probe->semaphore);
+        print_string(row->path);
+        printf(" }");
+    }
+    printf("%s]\n", probes->count > 0 ? "\n" : "");
+}
+
+int list_main(int argc, char **argv)
+{
+    static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    pid_t pid = 0;
+    bool json = false;
+    for (int option; (option = getopt_long(argc, argv, "p:", options, NULL)) != -1;)
+        switch (option) {
+        case 'p':
+            if ((pid = tool_pid(optarg)) == 0)
+                return TOOL_USAGE;
+            break;
+        case 'j': json = true; break;
+        case 'h': fputs(usage, stdout); return TOOL_DONE;
+        default: return TOOL_USAGE; /* getopt has said why */
+        }
+    if (argc - optind > 1) {
+        tool_complain("list: one GLOB, not %d: \"%s\" (quote it, so that the shell does not expand it)", argc - optind, argv[optind + 1]);
+        return TOOL_USAGE;
+    }
+    struct process_probes probes;
+    if (!process_read(pid, argv[optind], &probes))
+        return TOOL_FAILED;
+    if (json)
+        print_json(&probes);
+    else if (probes.count > 0)
+        isatty(STDOUT_FILENO) ? print_aligned(&probes) : print_tabbed(&probes);
+    bool found = probes.count > 0;
+    if (probes.unreadable > 0)
+        tool_complain("list: %u processes may not be read by this user: run as root to see theirs", probes.unreadable);
+    if (!found)
+        tool_complain("list: no probe%s%s", argv[optind] != NULL ? " is like " : "", argv[optind] != NULL ? argv[optind] : "");
+    process_free(&probes);
+    return found ? TOOL_DONE : TOOL_FAILED;
+}

@@ -1,0 +1,102 @@
+/*
+ * tool.h - what the files of the `usdt` command share. Linux only; libc only.
+ *
+ *     usdt.c      the command line: options, help, errors
+ *     elf.c       the probes of a file                  (any bytes: hostile files do no harm)
+ *     process.c   the files of a process, and whether their probes are traced
+ *     list.c ...  one for each subcommand
+ */
+#ifndef TOOL_H
+#define TOOL_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/* Exit codes of the command. */
+enum { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
+
+/* Prints "usdt: ..." and a newline to standard error. One line: the value, the cause, the cure. */
+__attribute__((format(printf, 1, 2))) void tool_complain(const char *format, ...);
+
+/* As libc's; they end the program with TOOL_FAILED and a message when there is no memory. */
+void *tool_calloc(size_t count, size_t size);
+void *tool_realloc(void *old, size_t size);
+char *tool_strdup(const char *string);
+__attribute__((format(printf, 1, 2))) char *tool_format(const char *format, ...);
+
+/* elf.c: a probe as its file describes it. Offsets are those in the file. */
+struct elf_probe {
+    char *provider, *name;
+    char *operands;  /* as in the note: "-4@%edi 8@%rsi" */
+    char *function;  /* NULL: not known (the file was not made by libusdt) */
+    char **types;    /* C types, NULL behind the last; or NULL: not known */
+    uint64_t site;
+    uint64_t semaphore; /* 0: none */
+};
+
+struct elf_file {
+    struct elf_probe *probes;
+    size_t count;
+    bool wide;        /* 64 bits */
+    uint16_t machine; /* ELF's number of the processor */
+    char build_id[2 * 64 + 1]; /* in hexadecimal, or "" */
+};
+
+/* Reads the probes of an ELF file; a file that is none, or is damaged, has no probes: then *why says so. */
+struct elf_file *elf_read(int fd, const char **why);
+void elf_free(struct elf_file *);
+
+/* One operand of a note: "-4@%edi", "8@16(%rsp)", "-4@[sp, 8]", "4@$7", "8f@%xmm0". */
+struct elf_operand {
+    int bytes;        /* its width, 1 to 8 or what the note says */
+    bool is_signed, is_float;
+    char place[128];  /* what follows the @, "" if it is longer */
+};
+/* Takes the next one off a list of them; false at the end, or where it is no operand. */
+bool elf_next_operand(const char **operands, struct elf_operand *);
+
+/* A type for each operand, as C or, where it is not known, as its width: "int, char *", "int32, uint64". To be freed. */
+char *elf_arguments(const struct elf_probe *);
+
+/* process.c: a probe in a process. */
+struct process_probe {
+    pid_t pid;
+    const struct elf_probe *probe;
+    const struct elf_file *file;
+    const char *path;      /* of the file, as the process sees it */
+    const char *open_path; /* as this program can open it now */
+    uint64_t address;      /* of the site in the process */
+    enum { NOT_TRACED, IS_TRACED, NOT_KNOWN } traced;
+};
+
+struct process_probes {
+    struct process_probe *list; /* sorted: pid, provider, name, path */
+    size_t count;
+    unsigned unreadable; /* processes that this user may not look into */
+    void *files;         /* process.c's */
+};
+
+/* Whether a glob takes a probe: "PROVIDER:PROBE", or "PROVIDER" for all of its probes; NULL takes each. */
+bool process_takes(const char *glob, const char *provider, const char *name);
+/* The probes of a process, or of all with pid 0. False: the process cannot be read, the reason was printed. */
+bool process_read(pid_t pid, const char *glob, struct process_probes *);
+void process_free(struct process_probes *);
+
+/* The subcommands, with the arguments behind their name. They return the exit code. */
+int list_main(int argc, char **argv);
+int how_main(int argc, char **argv);
+int trace_main(int argc, char **argv);
+int dump_main(int argc, char **argv);
+int demo_main(int argc, char **argv);
+
+/* "-p PID": a number above 0, or 0 after a complaint. */
+pid_t tool_pid(const char *text);
+
+#endif
