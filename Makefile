@@ -27,6 +27,8 @@ CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+BINDIR ?= $(PREFIX)/bin
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 PERL ?= perl
 PROVE ?= prove
 
@@ -62,10 +64,12 @@ NATIVE := $(addprefix $(MACHO),$(filter $(ARCH),$(TEMPLATES)))
 B := $(O)/build/$(ARCH)
 OBJECTS := $(SOURCES:%.c=$(B)/%.o) $(NATIVE:%=$(B)/usdt_tracepoints_%.o)
 
-all: $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
+# The usdt command reads /proc and tracefs.
+COMMAND := $(if $(filter __linux__,$(MACROS)),$(O)/usdt)
+all: $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(COMMAND)
 
 help:
-	@echo 'make             libusdt.a, $(SONAME), test_usdt'
+	@echo 'make             libusdt.a, $(SONAME), test_usdt, usdt'
 	@echo 'make demo        fire a few probes and show them through the kernel (as root)'
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
 	@echo 'make stress      the tests of threads, fork, files and growth, at length (minutes)'
@@ -91,7 +95,7 @@ $(B)/%.o: %.s $(B)/flags
 	$(CC) $(ARCHFLAGS) -c -o $@ $<
 
 # What was linked last may have been for another ARCH.
-$(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt: $(O)/build/last
+$(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt: $(O)/build/last
 $(O)/build/last: FORCE
 	@mkdir -p $(O)/build
 	@echo $(ARCH) | cmp -s - $@ || echo $(ARCH) > $@
@@ -105,6 +109,13 @@ $(O)/$(SONAME): $(OBJECTS) libusdt.map
 
 $(O)/test_usdt: $(B)/test_usdt.o $(O)/libusdt.a
 	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
+
+TOOL := usdt elf process list
+$(B)/tools/%.o: tools/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+$(O)/usdt: $(TOOL:%=$(B)/tools/%.o)
+	$(LINK) -o $@ $(filter %.o,$^)
 
 $(B)/demo: $(B)/examples/demo.o $(O)/libusdt.a
 	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
@@ -225,7 +236,7 @@ $(O)/build/zig/node_modules/.bin/zig:
 cross: $(O)/build/usdt_build $(ZIG)
 	@ZIG=$(abspath $(ZIG)) O=$(O) $(PROVE) -Itests/lib $(PROVE_FLAGS) tests/cross/cross.t
 
-install: $(O)/libusdt.a $(O)/$(SONAME)
+install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND)
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
 	install -m 644 $(O)/libusdt.a '$(DESTDIR)$(LIBDIR)/libusdt.a'
@@ -235,13 +246,18 @@ install: $(O)/libusdt.a $(O)/$(SONAME)
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
 		usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
 
+	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)')
+	$(if $(COMMAND),install -m 755 $(COMMAND) '$(DESTDIR)$(BINDIR)/usdt')
+	$(if $(COMMAND),install -m 644 tools/usdt.bash '$(DESTDIR)$(COMPLETIONDIR)/usdt')
+
 uninstall:
+	rm -f '$(DESTDIR)$(BINDIR)/usdt' '$(DESTDIR)$(COMPLETIONDIR)/usdt'
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/usdt.h' '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
 	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
 	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
 
 clean:
-	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt
+	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt
 
 FORCE:
 .PHONY: all help demo bench test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE

@@ -62,6 +62,9 @@ struct elf_operand {
 /* Takes the next one off a list of them; false at the end, or where it is no operand. */
 bool elf_next_operand(const char **operands, struct elf_operand *);
 
+/* fetch.c: an operand as uprobe_events fetch it: "%di:s32", "+0(%si):string". False: they cannot. */
+bool fetch_operand(const struct elf_file *, const struct elf_operand *, const char *type_or_null, char *to, size_t size);
+
 /* A type for each operand, as C or, where it is not known, as its width: "int, char *", "int32, uint64". To be freed. */
 char *elf_arguments(const struct elf_probe *);
 

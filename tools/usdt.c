@@ -88,7 +88,7 @@ pid_t tool_pid(const char *text)
     return 0;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         fputs(usage, stderr);
@@ -105,13 +105,18 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0) {
             argv[1] = (char *)"usdt"; /* for getopt's messages */
-            int code = commands[i].main(argc - 1, argv + 1);
-            if (fflush(stdout) != 0 || ferror(stdout)) {
-                tool_complain("standard output: %s", strerror(errno));
-                return TOOL_FAILED;
-            }
-            return code;
+            return commands[i].main(argc - 1, argv + 1);
         }
     tool_complain("%s: there is no such command; usdt --help lists them", argv[1]);
     return TOOL_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        tool_complain("standard output: %s", strerror(errno));
+        return TOOL_FAILED;
+    }
+    return code;
 }

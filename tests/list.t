@@ -1,0 +1,126 @@
+# list.t - `usdt list`: every probe of a process is there, as it is; and what is asked wrongly, or may not be seen, is
+# said in one line.
+use strict;
+use warnings;
+use File::Temp ();
+use JSON::PP ();
+use Test::More;
+use USDT::Build qw(run);
+use USDT::Ftrace;
+use USDT::Image;
+use USDT::Program;
+use USDT::Tracer;
+
+my $out = $ENV{O} // '.';
+my $usdt = "$out/usdt";
+plan skip_all => "$usdt runs in a user-mode emulator, whose /proc shows the emulator's memory" if @USDT::Program::RUNNER;
+
+sub usdt { return run({}, $usdt, @_) }
+sub rows { my ($text) = @_; return map { [split /\t/, $_, -1] } split /\n/, $text }
+
+subtest 'a process with run-time probes' => sub {
+    my $program = USDT::Program->new;
+    $program->provide('p', 'listed', 'mod', b => ['int', 'char *', 'struct foo *'], a => [], z => [('uint8_t') x 32]);
+    my ($code, $text, $errors) = usdt('list', '-p', $program->pid);
+    my $image = USDT::Image->of($program)->path;
+    is_deeply([rows($text)], [[$program->pid, 'listed:a', 'no', '', $image],
+        [$program->pid, 'listed:b', 'no', 'int, char *, struct foo *', $image],
+        [$program->pid, 'listed:z', 'no', join(', ', ('uint8_t') x 32), $image]], 'sorted, with types and the file');
+    is("$code$errors", '0', 'and nothing else');
+    is_deeply([map { $_->[1] } rows((usdt('list', 'list*:[ab]'))[1])], ['listed:a', 'listed:b'], 'of all processes, by a glob');
+    is_deeply([map { $_->[1] } rows((usdt('list', 'listed'))[1])], [map { "listed:$_" } qw(a b z)], 'by the provider');
+    ($code, $text, $errors) = usdt('list', 'listed:none');
+    like("$code $text$errors", qr/^1 (?:usdt: list: \d+ processes .*\n)?usdt: list: no probe is like listed:none\n\z/, 'none is like it');
+
+    my $json = JSON::PP->new->decode((usdt('list', '--json', '-p', $program->pid))[1]);
+    my ($note) = grep { $_->{name} eq 'b' } @{ USDT::Image->of($program)->{elf}{notes} };
+    is($json->[1]{function}, 'func', 'JSON: the function');
+    is($json->[1]{offset}, $note->{site}, 'the place in the file');
+    is($json->[1]{address}, USDT::Image->of($program)->address + $note->{site}, 'and in memory');
+    is($json->[0]{traced}, JSON::PP::false(), 'not traced');
+
+    USDT::Tracer::with(ftrace => 'while it is traced' => sub {
+        my $ftrace = USDT::Ftrace->new;
+        $ftrace->watch('b', $image, $note->{site});
+        $ftrace->start;
+        is_deeply([map { $_->[2] } rows((usdt('list', '-p', $program->pid))[1])], [qw(no yes no)], 'the one that is');
+        $ftrace->stop;
+        is_deeply([map { $_->[2] } rows((usdt('list', '-p', $program->pid))[1])], [qw(no no no)], 'and when it is not');
+    });
+};
+
+subtest 'other programs' => sub {
+    my $program = USDT::Program->new(bits => (USDT::Program->path(32))[0] ? 32 : 64);
+    $program->provide('p', 'narrow', 'mod', a => ['long', 'char *']);
+    is_deeply([map { $_->[3] } rows((usdt('list', '-p', $program->pid))[1])], ['long, char *'], '32 bits');
+
+    my $memfd = USDT::Program->new(env => { XDG_RUNTIME_DIR => '/nowhere' }, command => ['unshare', '-m', 'sh', '-c',
+        'for d in /run /tmp; do mount -t tmpfs -o noexec n $d || exit 9; done; exec "$0" "$@"']);
+    if (eval { $memfd->provide('p', 'inmemory', 'mod', a => ['int']); 1 }) {
+        is_deeply([map { @$_[1, 3] } rows((usdt('list', '-p', $memfd->pid))[1])], ['inmemory:a', 'int'], 'a memfd');
+    }
+    my $dir = File::Temp->newdir;
+    SKIP: {
+        skip '<sys/sdt.h> is not installed (systemtap-sdt-dev)', 1
+            if system("echo '#include <sys/sdt.h>' | cc -E -x c - > /dev/null 2>&1") != 0;
+        open my $source, '>', "$dir/static.c" or die $!;
+        print $source "#include <sys/sdt.h>\n#include <unistd.h>\nint main(int c, char **v)\n",
+            "{ STAP_PROBE3(compiled, in, c, v, (short)-1); puts: write(1, \"\\n\", 1); sleep(60); return 0; }\n";
+        close $source;
+        is(system("cc -O2 -o $dir/static $dir/static.c 2>/dev/null"), 0, 'a compile-time probe');
+        my $pid = open my $from, '-|', "$dir/static" or die $!;
+        readline $from;
+        my @rows = rows((usdt('list', '-p', $pid))[1]);
+        is_deeply([map { @$_[1, 3, 4] } @rows], ['compiled:in', 'int32, uint64, int16', "$dir/static"], 'is listed by its widths');
+        kill 'KILL', $pid;
+        close $from;
+    }
+};
+
+subtest 'what is asked wrongly' => sub {
+    for (
+        [[], 2, qr/^usage: usdt COMMAND/], [['nonsense'], 2, qr/^usdt: nonsense: there is no such command; usdt --help lists them$/],
+        [['list', '-p', 'x'], 2, qr/^usdt: -p x: a process is a number above 0$/], [['list', '-p', '0'], 2, qr/^usdt: -p 0: /],
+        [['list', 'a', 'b'], 2, qr/^usdt: list: one GLOB, not 2: "b" \(quote it/], [['list', '--what'], 2, qr/^usdt: unrecognized option '--what'$/],
+        [['list', '-p', '4194305'], 1, qr/^usdt: process 4194305: there is none of this number$/],
+    ) {
+        my ($arguments, $code, $message) = @$_;
+        my ($is, $text, $errors) = usdt(@$arguments);
+        is($is, $code, "usdt @$arguments: exit code $code");
+        like($errors, $message, 'and the reason');
+        is($text, '', 'on standard error');
+    }
+    like((usdt('--help'))[1], qr/^usage: usdt COMMAND/, 'usdt --help');
+    like((usdt('--version'))[1], qr/^usdt \d+\.\d+\.\d+$/, 'usdt --version');
+    like((usdt($_, '--help'))[1], qr/^usage: usdt $_ /, "usdt $_ --help") for qw(list);
+    my ($code, undef, $errors) = run({}, 'sh', '-c', "$usdt --help > /dev/full");
+    is($code, 1, 'a full disk') if -e '/dev/full';
+};
+
+# Files that are none, or lie: a process that has them mapped is listed all the same.
+subtest 'hostile files' => sub {
+    my $dir = File::Temp->newdir;
+    my $program = USDT::Program->new;
+    $program->provide('p', 'good', 'mod', a => ['int']);
+    my $bytes = do { open my $file, '<:raw', USDT::Image->of($program)->path or die $!; local $/; <$file> };
+    srand 1;
+    my $failed = 0;
+    for my $n (1 .. 60) {
+        my $bad = $bytes;
+        substr $bad, int rand length $bad, 1, chr int rand 256 for 1 .. 1 + rand 20;
+        $bad = substr $bad, 0, int rand length $bad if $n % 3 == 0;
+        next if length $bad < 4096;
+        open my $file, '>:raw', "$dir/bad$n.so" or die $!;
+        print $file $bad;
+        close $file;
+        my $pid = open my $from, '-|', 'perl', '-e', 'open my $f, "<", $ARGV[0]; require "syscall.ph" if 0;
+            syscall 9, 0, 4096, 5, 2, fileno $f, 0; $| = 1; print "\n"; sleep 60', "$dir/bad$n.so" or die $!;
+        readline $from;
+        my ($code, undef, $errors) = usdt('list', '-p', $pid);
+        $failed += $code != 0 && $code != 1;
+        kill 'KILL', $pid;
+        close $from;
+    }
+    is($failed, 0, 'none does harm');
+};
+done_testing;
