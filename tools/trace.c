@@ -433,6 +433,7 @@ static int trace(pid_t pid, const struct process_probes *probes, uint64_t count,
     follow(pipe, seconds, &signals);
     close(pipe);
     clean_up();
+    sigprocmask(SIG_SETMASK, &signals, NULL);
     free(hits.pending);
     if (hits.lost > 0)
         tool_complain("trace: %" PRIu64 " hits were lost: they came faster than they could be printed", hits.lost);

@@ -1,0 +1,141 @@
+# trace.t - `usdt trace` prints the hits of a process with their values, and leaves nothing in tracefs, however it ends.
+use strict;
+use warnings;
+use File::Temp ();
+use Test::More;
+use USDT::Build qw(run);
+use USDT::Program;
+use USDT::Tracer;
+
+my $out = $ENV{O} // '.';
+my $usdt = "$out/usdt";
+my $TIME = qr/\d\d:\d\d:\d\d\.\d{6}/;
+
+# Starts `usdt trace` on a program, and waits until it traces.
+sub start {
+    my ($program, $probe, @arguments) = @_;
+    my $tracer = USDT::Tracer->start($usdt, 'trace', '-p', $program->pid, @arguments);
+    ok($tracer->until(sub { $program->enabled($probe) eq '1 1' }), 'it traces');
+    return $tracer;
+}
+
+# What it printed of hits: "probe arguments", without time and thread.
+sub hits { my ($program, $text) = @_; return map { /^$TIME @{[ $program->pid ]} (.*)$/ ? $1 : () } split /\n/, $text }
+
+# What is left of ours in tracefs.
+sub left {
+    my $dir = USDT::Tracer::tracefs();
+    my @instances = glob "$dir/instances/usdt_[0-9]*";
+    open my $events, '<', "$dir/uprobe_events" or die $!;
+    return (@instances, grep { m{^p:usdt_\d+/} } <$events>);
+}
+
+sub values_of {
+    my ($bits) = @_;
+    my $program = USDT::Program->new(bits => $bits);
+    $program->provide('p', 'traced', 'mod', one => ['int', 'char *', 'uint8_t', 'const struct foo *', 'int64_t'], none => [],
+        twelve => [('short') x 12], more => [('int') x 32]);
+    my $tracer = start($program, 'one', 'traced:*');
+    $program->ok('fire', 'one', 'i:-5', 's:text', 'i:255', 'i:4096', 'i:-1');
+    $program->ok('fire', 'none');
+    $program->ok('fire', 'twelve', map { "i:-$_" } 1 .. 12);
+    $program->ok('fire', 'more', map { "i:$_" } 1 .. 32);
+    ok($tracer->until(sub { (() = $tracer->output =~ /traced:/g) >= 4 }), 'four hits');
+    my @hits = hits($program, $tracer->stop);
+    my $string = $bits == 64 ? '"text"' : qr/0x[0-9a-f]+/; # ftrace reads eight bytes of a pointer
+    like($hits[0], qr/^traced:one -5 $string 255 0x1000 -1$/, 'by their types');
+    is($hits[1], 'traced:none', 'no arguments');
+    is($hits[2], join(' ', 'traced:twelve', map { -$_ } 1 .. 12), 'twelve');
+    is($hits[3], join(' ', 'traced:more', 1 .. 12), 'the twelve that the note has, of more');
+    is($tracer->{status} // $?, 0, 'exit code 0');
+    is_deeply([left()], [], 'nothing is left');
+}
+
+sub odd_strings {
+    my $program = USDT::Program->new;
+    $program->provide('p', 'odd', 'mod', s => ['char *', 'char *']);
+    my $tracer = start($program, 's', 'odd:s');
+    $program->ok('fire', 's', 's:a "quoted" a1="x" one', 's:two');
+    $program->ok('fire', 's', 's:', 'n:');
+    ok($tracer->until(sub { (() = $tracer->output =~ /odd:s/g) >= 2 }), 'two hits');
+    my @hits = hits($program, $tracer->stop);
+    like($hits[0], qr/quoted.*"two"$/, 'text that looks like arguments');
+    is($hits[1], 'odd:s "" (fault)', 'an empty string, and NULL');
+}
+
+sub only_this_process {
+    my ($one, $other) = map { my $p = USDT::Program->new; $p->provide('p', 'shared', 'mod', s => ['int']); $p } 1, 2;
+    my $tracer = start($one, 's', '--count', 3, 'shared');
+    for my $i (1 .. 5) { $_->ok('fire', 's', "i:$i") for $other, $one }
+    ok(USDT::Tracer::wait_for(20, sub { $tracer->ended }), '--count 3 ends it');
+    is_deeply([hits($one, $tracer->output)], [map { "shared:s $_" } 1 .. 3], 'three hits of this process');
+    is_deeply([hits($other, $tracer->output)], [], 'none of the other');
+    is_deeply([left()], [], 'nothing is left');
+    my ($code, $text, $errors) = run({}, $usdt, 'trace', '-p', $one->pid, '--for', '0.5', 'shared');
+    is("$code $text", '1 ', '--for half a second ends it: no hit');
+}
+
+sub endings {
+    for my $signal (qw(INT TERM HUP)) {
+        my $program = USDT::Program->new;
+        $program->provide('p', 'ends', 'mod', s => ['int']);
+        my $tracer = start($program, 's', 'ends');
+        $tracer->stop($signal);
+        is_deeply([left()], [], "SIG$signal: nothing is left");
+        is($program->enabled('s'), '0 0', 'and the probe is not traced');
+    }
+    my $program = USDT::Program->new;
+    $program->provide('p', 'ends', 'mod', s => ['int']);
+    my $tracer = start($program, 's', 'ends');
+    $tracer->stop('KILL');
+    isnt(scalar(left()), 0, 'SIGKILL: something is left');
+    $tracer = start($program, 's', 'ends');
+    $program->ok('fire', 's', 'i:1');
+    ok($tracer->until(sub { $tracer->output =~ /ends:s 1$/m }), 'the next one traces');
+    $program->quit;
+    ok(USDT::Tracer::wait_for(20, sub { $tracer->ended }), 'and ends with the program');
+    is_deeply([left()], [], 'and has removed what was left');
+}
+
+# More hits than the buffers hold, while nobody prints.
+sub drops {
+    my $program = USDT::Program->new;
+    $program->provide('p', 'drops', 'mod', s => [('char *') x 4]);
+    my $tracer = start($program, 's', 'drops');
+    kill 'STOP', $tracer->{pid};
+    my $count = 40_000;
+    for my $part (1 .. $count / 1000) {
+        $program->send('fire', 's', ('r:200') x 4) for 1 .. 1000;
+        $program->receive for 1 .. 1000;
+    }
+    kill 'CONT', $tracer->{pid};
+    ok($tracer->until(sub { (() = $tracer->output =~ /drops:s/g) > 100 }), 'some hits are printed');
+    $program->quit;
+    USDT::Tracer::wait_for(60, sub { $tracer->ended });
+    my $text = $tracer->output;
+    my $printed = () = $text =~ /drops:s/g;
+    my ($lost) = $text =~ /^usdt: trace: (\d+) hits were lost/m;
+    is($printed + ($lost // 0), $count, "printed $printed, lost @{[ $lost // 'none' ]}: all are accounted for");
+    cmp_ok($lost // 0, '>', 0, 'and some were');
+}
+
+subtest 'what is asked wrongly' => sub {
+    for (
+        [[], 2, qr/^usdt: trace: of which process\? -p PID$/], [['-p', $$], 2, qr/^usdt: trace: of which probes\?/],
+        [['-p', $$, '--count', 0, 'x'], 2, qr/--count 0: a number above 0$/], [['-p', $$, '--for', 'x', 'x'], 2, qr/--for x: seconds/],
+        [['-p', $$, 'nosuch'], 1, qr/^usdt: trace: process \d+ has no probe like "nosuch"; usdt list -p \d+ shows all$/],
+    ) {
+        my ($arguments, $code, $message) = @$_;
+        my ($is, $text, $errors) = run({}, $usdt, 'trace', @$arguments);
+        is($is, $code, "usdt trace @$arguments: exit code $code");
+        like($errors, $message, 'and the reason');
+    }
+};
+USDT::Tracer::with(ftrace => '64 bits: values', sub { values_of(64) });
+my ($path, $why) = USDT::Program->path(32);
+USDT::Tracer::subtest_unless($path ? USDT::Tracer::missing('ftrace') : $why, '32 bits: values', sub { values_of(32) });
+USDT::Tracer::with(ftrace => 'odd strings', \&odd_strings);
+USDT::Tracer::with(ftrace => 'one process of two', \&only_this_process);
+USDT::Tracer::with(ftrace => 'however it ends', \&endings);
+USDT::Tracer::with(ftrace => 'too many hits', \&drops);
+done_testing;
