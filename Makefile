@@ -110,7 +110,7 @@ $(O)/$(SONAME): $(OBJECTS) libusdt.map
 $(O)/test_usdt: $(B)/test_usdt.o $(O)/libusdt.a
 	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
 
-TOOL := usdt elf process list
+TOOL := usdt elf process fetch list trace
 $(B)/tools/%.o: tools/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<

@@ -15,7 +15,7 @@ my $TIME = qr/\d\d:\d\d:\d\d\.\d{6}/;
 sub start {
     my ($program, $probe, @arguments) = @_;
     my $tracer = USDT::Tracer->start($usdt, 'trace', '-p', $program->pid, @arguments);
-    ok($tracer->until(sub { $program->enabled($probe) eq '1 1' }), 'it traces');
+    ok($tracer->until(sub { $tracer->output =~ /Ctrl-C ends it$/m && $program->enabled($probe) eq '1 1' }), 'it traces');
     return $tracer;
 }
 
