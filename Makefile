@@ -29,6 +29,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 BINDIR ?= $(PREFIX)/bin
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+MANDIR ?= $(PREFIX)/share/man
 PERL ?= perl
 PROVE ?= prove
 
@@ -192,7 +193,7 @@ demo: $(B)/demo
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
 # In two lanes: tests that have tracers, one after the other, and beside them the rest.
-TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/live.t,tests/places.t,tests/semaphores.t,tests/threads.t}
+TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/live.t,tests/places.t,tests/list.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
           USDT_TEST_CFLAGS='$(CFLAGS)' USDT_TEST_RUNNER='$(RUNNER)' \
           $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)
@@ -246,12 +247,13 @@ install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND)
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
 		usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
 
-	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)')
+	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)' '$(DESTDIR)$(MANDIR)/man1')
 	$(if $(COMMAND),install -m 755 $(COMMAND) '$(DESTDIR)$(BINDIR)/usdt')
 	$(if $(COMMAND),install -m 644 tools/usdt.bash '$(DESTDIR)$(COMPLETIONDIR)/usdt')
+	$(if $(COMMAND),install -m 644 man/usdt.1 '$(DESTDIR)$(MANDIR)/man1/usdt.1')
 
 uninstall:
-	rm -f '$(DESTDIR)$(BINDIR)/usdt' '$(DESTDIR)$(COMPLETIONDIR)/usdt'
+	rm -f '$(DESTDIR)$(BINDIR)/usdt' '$(DESTDIR)$(COMPLETIONDIR)/usdt' '$(DESTDIR)$(MANDIR)/man1/usdt.1'
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/usdt.h' '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
 	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
 	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/$(SOFILE)'

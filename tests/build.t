@@ -212,10 +212,11 @@ subtest 'the variables' => sub {
     my @calls = split /\n/, read_file("$T/my-cc.log");
     my @compiled = grep { /(?:^| )-c / } @calls;
     my @linked = grep { !/(?:^| )-(?:c|E) / } @calls;
-    is(scalar @compiled, @members + 1, 'CC compiles each object of the archive, and test_usdt');
+    is(scalar(grep { !m{ tools/} } @compiled), @members + 1, 'CC compiles each object of the archive, and test_usdt');
+    cmp_ok(scalar(grep { m{ tools/} } @compiled), '>', 3, 'and the command');
     is_deeply([grep { /\.c$/ && (!/ \Q@cflags\E / || / -O2/) } @compiled], [],
         'with CFLAGS instead of the default');
-    is(scalar @linked, 2, 'CC links the shared library and test_usdt');
+    is(scalar @linked, 3, 'CC links the shared library, test_usdt and usdt');
     is_deeply([grep { !/(?:^| )\Q@cflags\E / } @linked], [], 'with CFLAGS too');
     is_deeply([map { dynamic("$out/$_", 'R(?:UN)?PATH') } $SONAME, 'test_usdt'], [('/usdt-test-mark') x 2],
         'and with LDFLAGS');
@@ -288,15 +289,15 @@ my @make = ('make', @{ $first->{variables} }) if $first;
 subtest 'install and uninstall' => sub {
     my ($dest, $lib) = ("$T/dest dir", "$T/dest dir/opt/usdt/lib");
     my @where = ("DESTDIR=$dest", 'PREFIX=/opt/usdt');
-    my @files = map { "opt/usdt/$_" } 'include/usdt.h', 'lib/libusdt.a', 'lib/libusdt.so', "lib/$SONAME",
-        "lib/libusdt.so.$VERSION", 'lib/pkgconfig/usdt.pc';
+    my @files = map { "opt/usdt/$_" } 'bin/usdt', 'include/usdt.h', 'lib/libusdt.a', 'lib/libusdt.so', "lib/$SONAME",
+        "lib/libusdt.so.$VERSION", 'lib/pkgconfig/usdt.pc', 'share/bash-completion/completions/usdt', 'share/man/man1/usdt.1';
     my $text = succeeds('make install', @make, @where, 'install');
     unlike($text, qr/ -c /, 'compiles nothing that is built already');
-    is_deeply([files_below($dest)], \@files, 'installs the header, both libraries, their links and usdt.pc');
+    is_deeply([files_below($dest)], \@files, 'installs the command, the header, both libraries, their links, usdt.pc, completion and manual');
     is_deeply([map { readlink "$lib/$_" } 'libusdt.so', $SONAME], [$SONAME, "libusdt.so.$VERSION"],
         'the links name their neighbours, so they hold wherever the tree is moved');
     is(read_file("$lib/$SONAME"), read_file($first->{so}), 'the shared library arrives as it was built');
-    is_deeply([map { sprintf '%o', (stat "$dest/$_")[2] & 07777 } @files], [qw(644 644 755 755 755 644)],
+    is_deeply([map { sprintf '%o', (stat "$dest/$_")[2] & 07777 } @files], [qw(755 644 644 755 755 755 644 644 644)],
         'readable for all, writable for the owner');
     is_deeply([flags_of_pc("$lib/pkgconfig/usdt.pc", 'Version', 'Cflags', 'Libs')],
         [$VERSION, '-I/opt/usdt/include', '-L/opt/usdt/lib', '-lusdt'], 'usdt.pc does not know of DESTDIR');

@@ -9,6 +9,7 @@ use USDT::Tracer;
 
 my $out = $ENV{O} // '.';
 my $usdt = "$out/usdt";
+plan skip_all => "$usdt runs in a user-mode emulator, whose /proc shows the emulator's memory" if @USDT::Program::RUNNER;
 my $TIME = qr/\d\d:\d\d:\d\d\.\d{6}/;
 
 # Starts `usdt trace` on a program, and waits until it traces.

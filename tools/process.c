@@ -116,7 +116,7 @@ static const struct elf_file *read_known(struct files *files, const struct mappi
 }
 
 /* Whether somebody has changed the code at the site. */
-static int look_at_site(int memory, int file, const struct process_probe *probe)
+static enum traced look_at_site(int memory, int file, const struct process_probe *probe)
 {
     unsigned char there[2], here[2];
     if (memory < 0 || file < 0 || pread(memory, there, 2, (off_t)probe->address) != 2 ||

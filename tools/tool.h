@@ -82,7 +82,7 @@ struct process_probe {
     const char *path;      /* of the file, as the process sees it */
     const char *open_path; /* as this program can open it now */
     uint64_t address;      /* of the site in the process */
-    enum { NOT_TRACED, IS_TRACED, NOT_KNOWN } traced;
+    enum traced { NOT_TRACED, IS_TRACED, NOT_KNOWN } traced;
 };
 
 struct process_probes {
