@@ -4,6 +4,7 @@
  *     usdt.c      the command line: options, help, errors
  *     elf.c       the probes of a file                  (any bytes: hostile files do no harm)
  *     process.c   the files of a process, and whether their probes are traced
+ *     fetch.c     an argument, as the kernel's uprobe_events name it
  *     list.c ...  one for each subcommand
  */
 #ifndef TOOL_H
@@ -64,6 +65,14 @@ bool elf_next_operand(const char **operands, struct elf_operand *);
 
 /* A type for each operand, as C or, where it is not known, as its width: "int, char *", "int32, uint64". To be freed. */
 char *elf_arguments(const struct elf_probe *);
+
+/* fetch.c: how a value of a C type is to be shown. NULL, a type that is not known: as a number. */
+enum type_kind { TYPE_NUMBER, TYPE_POINTER, TYPE_STRING } type_kind(const char *type);
+/*
+ * Writes the fetch expression of an operand for uprobe_events: "%di:s32", "+8(%sp):u64", "+0(%si):string". The type
+ * may be NULL. False: the kernel cannot fetch it (a float, a variable's name, an index), or there is no room.
+ */
+bool fetch_operand(const struct elf_file *, const struct elf_operand *, const char *type, char *to, size_t size);
 
 /* process.c: a probe in a process. */
 struct process_probe {
