@@ -150,7 +150,8 @@ static bool read_arm64(const char *at, struct place *place)
     return read_register(at, '\0', true, place->reg);
 }
 
-bool fetch_operand(const struct elf_file *file, const struct elf_operand *operand, const char *type, char *to, size_t size)
+bool fetch_operand(const struct elf_file *file, const struct elf_operand *operand, const char *type, char *to,
+                   size_t size)
 {
     struct place place = { .where = IN_REGISTER };
     int bytes = operand->bytes;
@@ -173,6 +174,7 @@ bool fetch_operand(const struct elf_file *file, const struct elf_operand *operan
     if (kind == TYPE_STRING && place.where != CONSTANT && (file->wide || place.where == IN_REGISTER))
         len = snprintf(to, size, "+0(%s):string", value);
     else
-        len = snprintf(to, size, "%s:%c%d", value, kind != TYPE_NUMBER ? 'x' : operand->is_signed ? 's' : 'u', 8 * bytes);
+        len = snprintf(to, size, "%s:%c%d", value, kind != TYPE_NUMBER ? 'x' : operand->is_signed ? 's' : 'u',
+                       8 * bytes);
     return (size_t)len < size;
 }

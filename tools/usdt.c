@@ -14,6 +14,7 @@ static const char usage[] =
     "usage: usdt COMMAND [ARGUMENT]...\n"
     "\n"
     "  list [-p PID] [GLOB]            where the probes are, and whether they are traced\n"
+    "  how -p PID PROVIDER:PROBE       what to type to see a probe's hits, for each tracer\n"
     "  trace -p PID GLOB               their hits, by the kernel's own tracer (as root)\n"
     "\n"
     "usdt COMMAND --help says more. --version: of this command and its library.\n"
@@ -24,6 +25,7 @@ static const struct command {
     int (*main)(int argc, char **argv);
 } commands[] = {
     { "list", list_main },
+    { "how", how_main },
     { "trace", trace_main },
 };
 

@@ -1,0 +1,534 @@
+/*
+ * how.c - `usdt how`: what to type to see the hits of a probe, for each tracer. What is printed is meant to be pasted
+ * into a shell: names and paths come from files that may say anything, so they are quoted, or refused.
+ */
+#include "tool.h"
+
+#include <ctype.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: usdt how -p PID PROVIDER:PROBE\n"
+    "\n"
+    "Prints commands that show the hits of a probe of a process, with its arguments: for bpftrace, perf, gdb, ftrace\n"
+    "and dtrace. Each is to be pasted into a shell, runs until Ctrl-C, and then leaves nothing behind.\n"
+    "PROVIDER:PROBE may have *, ? and [], if one probe only is like it.\n"
+    "\n"
+    "  -p PID    of this process\n"
+    "\n"
+    "Exit code: 0, printed; 1, there is no such probe, or more than one, or the process cannot be read.\n";
+
+enum { ARGUMENTS_MAX = 64 };
+
+struct argument {
+    struct elf_operand operand;
+    const char *type; /* NULL: not known */
+    bool unfit;       /* a float, or of a width that no tracer has */
+};
+
+struct how {
+    pid_t pid;
+    const struct elf_file *file;
+    const struct elf_probe *probe; /* of the first site */
+    const struct elf_probe *sites[64]; /* all in one file: a compile-time probe has one for each place it is at */
+    size_t site_count;
+    uint64_t base;  /* of the file in the process */
+    char *path;     /* of the file, for a tracer to open; NULL: the file has no name */
+    bool same_root; /* the process has it by this path, too */
+    char *mapped;   /* a path that is always there, has no special characters, and that root may open */
+    char label[61]; /* the probe's name, as the kernel takes it for an event */
+    struct argument arguments[ARGUMENTS_MAX];
+    size_t count;
+    bool any_unfit;
+};
+
+/* A word for the shell. To be freed. */
+static char *quoted(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
+    if (word[0] != '\0' && word[strspn(word, plain)] == '\0')
+        return tool_strdup(word);
+    char *to = tool_calloc(4 * strlen(word) + 3, 1), *at = to;
+    *at++ = '\'';
+    for (; *word != '\0'; word++)
+        if (*word == '\'')
+            at = stpcpy(at, "'\\''");
+        else
+            *at++ = *word;
+    *at = '\'';
+    return to;
+}
+
+/* A string for gdb's command line. To be freed. */
+static char *in_double_quotes(const char *string)
+{
+    char *to = tool_calloc(2 * strlen(string) + 3, 1), *at = to;
+    *at++ = '"';
+    for (; *string != '\0'; string++) {
+        if (*string == '"' || *string == '\\')
+            *at++ = '\\';
+        *at++ = *string;
+    }
+    *at = '"';
+    return to;
+}
+
+/* Both were allocated; the second is freed. */
+static void append(char **text, char *more)
+{
+    char *both = tool_format("%s%s", *text, more);
+    free(*text);
+    free(more);
+    *text = both;
+}
+
+/* A comment may hold what a file says: a line of it must not become a command. */
+static void print_printable(const char *text)
+{
+    for (; *text != '\0'; text++)
+        putchar(*text >= ' ' && *text <= '~' ? *text : '?');
+}
+
+/* ---- what the languages of the tracers have in common ---- */
+
+struct language {
+    size_t most;                      /* arguments */
+    const char *argument;             /* "arg", which the number follows */
+    const char *string, *string_end;  /* around that: the string it points to */
+    const char *wide;                 /* the length that printf wants of 8 bytes */
+    const char *casts[2][4];          /* unsigned and signed, of 1, 2, 4, 8 bytes */
+};
+
+static const struct language bpftrace = {
+    .most = 12, .argument = "arg", .string = "str(", .string_end = ")", .wide = "l",
+    .casts = { { "(uint8)", "(uint16)", "(uint32)", "(uint64)" }, { "(int8)", "(int16)", "(int32)", "(int64)" } },
+};
+static const struct language gdb = {
+    .most = 12, .argument = "$_probe_arg", .string = "(char *)", .string_end = "", .wide = "ll",
+    .casts = { { "", "", "", "" }, { "", "", "", "" } },
+};
+static const struct language dtrace = {
+    .most = 10, .argument = "arg", .string = "copyinstr(", .string_end = ")", .wide = "",
+    .casts = { { "(uint8_t)", "(uint16_t)", "(uint32_t)", "(uint64_t)" },
+               { "(int8_t)", "(int16_t)", "(int)", "(int64_t)" } },
+};
+
+/* printf("NAME %d %s\n", (int32)arg0, str(arg1)) as far as the language takes arguments; without the brackets. */
+static char *printf_of(const struct how *how, const struct language *language, size_t most, const char *end)
+{
+    char *format = tool_format("%s", how->label), *values = tool_strdup("");
+    for (size_t i = 0; i < how->count && i < most; i++) {
+        const struct argument *argument = &how->arguments[i];
+        if (argument->unfit)
+            continue;
+        enum type_kind kind = type_kind(argument->type);
+        int bytes = argument->operand.bytes;
+        size_t width = bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3;
+        bool is_signed = kind == TYPE_NUMBER && argument->operand.is_signed, string = kind == TYPE_STRING;
+        const char *before = string ? language->string : language->casts[is_signed][width];
+        const char *percent = kind == TYPE_POINTER ? "0x%" : "%", *length = !string && bytes == 8 ? language->wide : "";
+        char letter = string ? 's' : kind == TYPE_POINTER ? 'x' : is_signed ? 'd' : 'u';
+        append(&format, tool_format(" %s%s%c", percent, length, letter));
+        append(&values, tool_format(", %s%s%zu%s", before, language->argument, i, string ? language->string_end : ""));
+    }
+    char *text = tool_format("\"%s%s\"%s", format, end, values);
+    free(format);
+    free(values);
+    return text;
+}
+
+static void say_left_out(const struct how *how, size_t most)
+{
+    if (how->count == most + 1)
+        printf("# Argument %zu is left out: it takes %zu.\n", most + 1, most);
+    else if (how->count > most)
+        printf("# Arguments %zu to %zu are left out: it takes %zu.\n", most + 1, how->count, most);
+    for (size_t i = 0; i < how->count && i < most; i++)
+        if (how->arguments[i].unfit)
+            printf("# Argument %zu is left out: it cannot read %s.\n", i + 1,
+                   how->arguments[i].operand.is_float ? "floating-point numbers" : "one of this width");
+}
+
+static bool is_plain(const char *name)
+{
+    for (; *name != '\0'; name++)
+        if (!isalnum((unsigned char)*name) && *name != '_')
+            return false;
+    return true;
+}
+
+/* ---- the tracers ---- */
+
+/* By which path bpftrace is to find the file. "*", any, also finds those whose name it could not take. */
+static const char *bpftrace_path(const struct how *how)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./";
+    if (how->path == NULL)
+        return how->mapped;
+    return how->same_root && how->path[strspn(how->path, plain)] == '\0' ? how->path : "*";
+}
+
+static void show_one_bpftrace(const struct how *how, const char *version, size_t most)
+{
+    printf("# bpftrace %s, as root\n", version);
+    say_left_out(how, most);
+    char *values = printf_of(how, &bpftrace, most, "\\n");
+    const struct elf_probe *probe = how->probe;
+    char *script = tool_format("usdt:%s:%s:%s { printf(%s); }", bpftrace_path(how), probe->provider, probe->name,
+                               values);
+    char *word = quoted(script);
+    printf("bpftrace -p %d -e %s\n\n", (int)how->pid, word);
+    free(word);
+    free(script);
+    free(values);
+}
+
+/* 0.17 reads the six arguments that are in registers on x86_64, 0.27 all that a note has. */
+static void show_bpftrace(const struct how *how)
+{
+    if (how->any_unfit) {
+        printf("# bpftrace cannot trace it: an argument is a floating-point number, or of an unusual width\n\n");
+        return;
+    }
+    enum { OLD_MOST = 6 };
+    if (how->count <= OLD_MOST) {
+        show_one_bpftrace(how, "(0.17 and newer)", OLD_MOST);
+    } else {
+        show_one_bpftrace(how, "(old: 0.17 to 0.24)", OLD_MOST);
+        show_one_bpftrace(how, "(new: 0.25 and newer)", bpftrace.most);
+    }
+}
+
+/* perf takes what is in a register or at an offset from one: what the kernel can fetch and is no constant. */
+static bool perf_takes(const struct how *how, const struct argument *argument)
+{
+    char expression[64];
+    return fetch_operand(how->file, &argument->operand, NULL, expression, sizeof expression) && expression[0] != '\\';
+}
+
+static const char *perf_cannot(const struct how *how)
+{
+    bool plain = is_plain(how->probe->provider) && is_plain(how->probe->name);
+    return how->path == NULL ? "the file has no name any more"
+           : how->file->build_id[0] == '\0' ? "the file has no build-id"
+           : !plain ? "only letters, digits and _ may be in the probe's name"
+           : how->path[strcspn(how->path, " \t\n#'\"\\")] != '\0' ? "the file's path has a blank, # or a quote"
+           : how->any_unfit ? "an argument is a floating-point number, or of an unusual width"
+                            : NULL;
+}
+
+static void show_perf(const struct how *how)
+{
+    enum { PERF_MOST = 12 };
+    const char *why = perf_cannot(how);
+    if (why != NULL) {
+        printf("# perf cannot trace it: %s\n\n", why);
+        return;
+    }
+    char *path = quoted(how->path);
+    const char *provider = how->probe->provider, *name = how->probe->name;
+    printf("# perf (with libelf), as root; Ctrl-C ends the recording, then it is shown. perf counts from arg1\n");
+    say_left_out(how, PERF_MOST);
+    for (size_t i = 0; i < how->count && i < PERF_MOST; i++) {
+        if (!perf_takes(how, &how->arguments[i]))
+            printf("# Argument %zu is left out: perf takes only what is in a register or beside one.\n", i + 1);
+        else if (type_kind(how->arguments[i].type) == TYPE_STRING)
+            printf("# Argument %zu is shown as the string's address: perf does not follow it.\n", i + 1);
+    }
+    printf("(trap : INT\n"
+           "perf buildid-cache --add %s\n"
+           "perf probe sdt_%s:%s\n"
+           "perf record -e 'sdt_%s:%s%s' -p %d\n"
+           "perf script\n"
+           "perf probe -d 'sdt_%s:%s%s'\n"
+           "perf buildid-cache --remove %s)\n\n",
+           path, provider, name, provider, name, how->site_count > 1 ? "*" : "", (int)how->pid, provider, name,
+           how->site_count > 1 ? "*" : "", path);
+    free(path);
+}
+
+static void show_gdb(const struct how *how)
+{
+    printf("# gdb; the process stands still for a moment at each hit\n");
+    say_left_out(how, gdb.most);
+    char *values = printf_of(how, &gdb, gdb.most, "\\n");
+    printf("gdb -nx -q -batch -p %d -x /dev/stdin <<'END'\n", (int)how->pid);
+    /* An image that was made at run time is none that the dynamic linker has loaded: gdb is told where it is. */
+    if (how->probe->types != NULL) {
+        char *path = in_double_quotes(how->path != NULL ? how->path : how->mapped);
+        printf("add-symbol-file %s -o %#" PRIx64 "\n", path, how->base);
+        free(path);
+    }
+    printf("break -probe-stap %s:%s\n"
+           "commands\n"
+           "silent\n"
+           "printf %s\n"
+           "continue\n"
+           "end\n"
+           "continue\n"
+           "END\n\n",
+           how->probe->provider, how->probe->name, values);
+    free(values);
+}
+
+static void echo_to(const char *text, const char *file)
+{
+    char *word = quoted(text);
+    /* The echo of some shells takes a backslash for its own. */
+    printf("%s %s >> %s\n", strchr(text, '\\') == NULL ? "echo" : "printf '%s\\n'", word, file);
+    free(word);
+}
+
+/* "p:usdt_shop/start /run/usdt/shop.so:0x1040(0x3000) arg0=%di:s32" */
+static char *uprobe_event(const struct how *how, const char *event, size_t number)
+{
+    const struct elf_probe *probe = how->sites[number];
+    char semaphore[24] = "";
+    if (probe->semaphore != 0)
+        snprintf(semaphore, sizeof semaphore, "(%#" PRIx64 ")", probe->semaphore);
+    /* The kernel ends its words at blanks and its lines at a #, and knows no quotes. */
+    bool takes_path = how->path != NULL && how->path[strcspn(how->path, " \t\r\n\v\f#")] == '\0';
+    const char *path = takes_path ? how->path : how->mapped;
+    char *text = tool_format("p:%s %s:%#" PRIx64 "%s", event, path, probe->site, semaphore);
+    const char *at = probe->operands;
+    struct elf_operand operand;
+    for (size_t i = 0; i < how->count && elf_next_operand(&at, &operand); i++) {
+        char expression[96];
+        if (!fetch_operand(how->file, &operand, how->arguments[i].type, expression, sizeof expression)) {
+            printf("# Argument %zu is left out: the kernel cannot fetch ", i + 1);
+            print_printable(operand.is_float ? "floating-point numbers" : operand.place);
+            printf(".\n");
+            continue;
+        }
+        append(&text, tool_format(" arg%zu=%s", i, expression));
+    }
+    return text;
+}
+
+static void show_ftrace(const struct how *how)
+{
+    const char *tracefs = "/sys/kernel/tracing", *old_tracefs = "/sys/kernel/debug/tracing";
+    if (access(tracefs, X_OK) != 0 && access(old_tracefs, X_OK) == 0)
+        tracefs = old_tracefs;
+    char *instance = tool_format("instances/usdt-%d-%s", (int)how->pid, how->label);
+    char *events[sizeof how->sites / sizeof how->sites[0]], *texts[sizeof how->sites / sizeof how->sites[0]];
+    printf("# ftrace (the kernel's own tracer, without any package), as root\n");
+    for (size_t i = 0; i < how->count; i++)
+        if (!how->file->wide && type_kind(how->arguments[i].type) == TYPE_STRING)
+            printf("# Argument %zu may be shown as the string's address: the kernel reads pointers of its own width.\n",
+                   i + 1);
+    for (size_t i = 0; i < how->site_count; i++) {
+        events[i] = i == 0 ? tool_format("usdt_%d/%s", (int)how->pid, how->label)
+                           : tool_format("usdt_%d/%.56s_%zu", (int)how->pid, how->label, i);
+        texts[i] = uprobe_event(how, events[i], i);
+    }
+    printf("(trap : INT\n"
+           "cd %s || exit\n"
+           "mkdir %s\n", tracefs, instance);
+    for (size_t i = 0; i < how->site_count; i++)
+        echo_to(texts[i], "uprobe_events");
+    printf("echo 1 > %s/options/event-fork\n"
+           "ls /proc/%d/task > %s/set_event_pid\n", instance, (int)how->pid, instance);
+    for (size_t i = 0; i < how->site_count; i++)
+        printf("echo 1 > %s/events/%s/enable\n", instance, events[i]);
+    printf("cat %s/trace_pipe\n", instance);
+    for (size_t i = 0; i < how->site_count; i++)
+        printf("echo 0 > %s/events/%s/enable\n", instance, events[i]);
+    printf("rmdir %s\n", instance);
+    for (size_t i = 0; i < how->site_count; i++) {
+        printf("echo -:%s >> uprobe_events%s\n", events[i], i + 1 == how->site_count ? ")\n" : "");
+        free(events[i]);
+        free(texts[i]);
+    }
+    free(instance);
+}
+
+static void show_dtrace(const struct how *how)
+{
+    printf("# dtrace (2.0 on Linux), as root\n");
+    say_left_out(how, dtrace.most);
+    char *values = printf_of(how, &dtrace, dtrace.most, "");
+    char *script = tool_format("%s$target:::%s { printf(%s); }", how->probe->provider, how->probe->name, values);
+    char *word = quoted(script);
+    printf("dtrace -p %d -n %s\n", (int)how->pid, word);
+    free(word);
+    free(script);
+    free(values);
+}
+
+/* ---- which probe ---- */
+
+static void show_header(const struct how *how)
+{
+    char *types = elf_arguments(how->probe);
+    printf("# %s:%s(", how->probe->provider, how->probe->name);
+    print_printable(types);
+    printf(") in process %d\n", (int)how->pid);
+    free(types);
+    size_t count = 0;
+    while (how->probe->types != NULL && how->probe->types[count] != NULL)
+        count++;
+    if (count > how->count)
+        printf("# The file says where %zu of the %zu arguments are: the others are left out.\n", how->count, count);
+    bool may_point = false;
+    int word = how->file->wide ? 8 : 4;
+    for (size_t i = 0; how->probe->types == NULL && i < how->count; i++)
+        may_point |= !how->arguments[i].operand.is_signed && how->arguments[i].operand.bytes == word;
+    if (may_point)
+        printf("# Their types are not known: a uint%d may be a pointer. If arg0 is a string's, it is shown by %%s and\n"
+               "# str(arg0) for bpftrace, (char *)$_probe_arg0 for gdb, copyinstr(arg0) for dtrace; for ftrace\n"
+               "# arg0=%%di:u64 becomes arg0=+0(%%di):string.\n", 8 * word);
+    putchar('\n');
+}
+
+/* /proc/PID/map_files/START-END of the mapping that holds an address. To be freed. */
+static char *mapped_path(pid_t pid, uint64_t address)
+{
+    char path[64], line[8192];
+    uint64_t start, end;
+    char *found = NULL;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "re");
+    while (found == NULL && maps != NULL && fgets(line, sizeof line, maps) != NULL)
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2 && address >= start && address < end)
+            found = tool_format("/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, start, end);
+    if (maps != NULL)
+        fclose(maps);
+    return found != NULL ? found : tool_strdup("/proc/PID/map_files/START-END"); /* it has ended */
+}
+
+static void find_paths(const struct process_probe *row, struct how *how)
+{
+    struct stat here, there;
+    how->mapped = mapped_path(row->pid, row->address);
+    how->same_root = stat(row->path, &here) == 0 && stat(row->open_path, &there) == 0 && here.st_dev == there.st_dev &&
+                     here.st_ino == there.st_ino;
+    char *nameless = tool_format("/proc/%d/map_files/", (int)row->pid);
+    if (how->same_root)
+        how->path = tool_strdup(row->path);
+    else if (strncmp(row->open_path, nameless, strlen(nameless)) != 0)
+        how->path = tool_strdup(row->open_path);
+    free(nameless);
+}
+
+static void find_arguments(struct how *how)
+{
+    const char *at = how->probe->operands;
+    char **type = how->probe->types;
+    while (how->count < ARGUMENTS_MAX && elf_next_operand(&at, &how->arguments[how->count].operand)) {
+        struct argument *argument = &how->arguments[how->count++];
+        int bytes = argument->operand.bytes;
+        argument->unfit = argument->operand.is_float || (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8);
+        how->any_unfit |= argument->unfit;
+        if (type != NULL && *type != NULL)
+            argument->type = *type++;
+    }
+}
+
+static bool same_name(const struct elf_probe *a, const struct elf_probe *b)
+{
+    return strcmp(a->provider, b->provider) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+/* Names like the glob, for somebody to choose from. */
+static void complain_of_many(const struct process_probes *probes, const char *glob)
+{
+    enum { NAMED = 5 };
+    char *names = tool_strdup("");
+    size_t different = 0;
+    for (size_t i = 0; i < probes->count; i++) {
+        const struct elf_probe *probe = probes->list[i].probe;
+        if ((i > 0 && same_name(probe, probes->list[i - 1].probe)) || different++ >= NAMED)
+            continue;
+        append(&names, tool_format("%s%s:%s", different > 1 ? ", " : "", probe->provider, probe->name));
+    }
+    tool_complain("how: %s: %zu probes are like it: name one: %s%s", glob, different, names,
+                  different > NAMED ? ", ..." : "");
+    free(names);
+}
+
+/* Names that tracers take hold letters, digits, _, - and ., and those need no quotes anywhere. */
+static bool is_traceable(const char *name)
+{
+    for (const char *c = name; *c != '\0'; c++)
+        if (!isalnum((unsigned char)*c) && strchr("_-.", *c) == NULL)
+            return false;
+    return name[0] != '\0';
+}
+
+static bool choose(const struct process_probes *probes, const char *glob, struct how *how)
+{
+    if (probes->count == 0) {
+        tool_complain("how: %s: process %d has no such probe: usdt list -p %d shows what it has", glob, (int)how->pid,
+                      (int)how->pid);
+        return false;
+    }
+    const struct process_probe *first = &probes->list[0], *last = &probes->list[probes->count - 1];
+    if (!same_name(first->probe, last->probe)) {
+        complain_of_many(probes, glob);
+        return false;
+    }
+    how->file = first->file;
+    how->probe = first->probe;
+    how->base = first->address - first->probe->site;
+    if (!is_traceable(how->probe->provider) || !is_traceable(how->probe->name)) {
+        tool_complain("how: %s: no tracer takes its name: only letters, digits, _, - and . may be in it", glob);
+        return false;
+    }
+    for (size_t i = 0; i < probes->count && how->site_count < sizeof how->sites / sizeof how->sites[0]; i++) {
+        bool seen = probes->list[i].file != how->file;
+        for (size_t j = 0; j < how->site_count; j++)
+            seen |= how->sites[j]->site == probes->list[i].probe->site;
+        if (!seen)
+            how->sites[how->site_count++] = probes->list[i].probe;
+    }
+    const char *name = how->probe->name;
+    snprintf(how->label, sizeof how->label, "%s%.59s", isdigit((unsigned char)name[0]) ? "_" : "", name);
+    for (char *c = how->label; *c != '\0'; c++)
+        *c = *c == '-' || *c == '.' ? '_' : *c;
+    find_paths(first, how);
+    find_arguments(how);
+    return true;
+}
+
+int how_main(int argc, char **argv)
+{
+    static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+    struct how how = { .pid = 0 };
+    for (int option; (option = getopt_long(argc, argv, "p:", options, NULL)) != -1;)
+        switch (option) {
+        case 'p':
+            if ((how.pid = tool_pid(optarg)) == 0)
+                return TOOL_USAGE;
+            break;
+        case 'h': fputs(usage, stdout); return TOOL_DONE;
+        default: return TOOL_USAGE; /* getopt has said why */
+        }
+    if (how.pid == 0 || argc - optind != 1) {
+        tool_complain(how.pid == 0 ? "how: of which process? -p PID says it; usdt list shows all"
+                      : argc == optind ? "how: which probe? usdt how -p %d PROVIDER:PROBE"
+                                       : "how: one PROVIDER:PROBE only: usdt how -p %d PROVIDER:PROBE", (int)how.pid);
+        return TOOL_USAGE;
+    }
+    struct process_probes probes;
+    if (!process_read(how.pid, argv[optind], &probes))
+        return TOOL_FAILED;
+    bool found = choose(&probes, argv[optind], &how);
+    if (found) {
+        show_header(&how);
+        show_bpftrace(&how);
+        show_perf(&how);
+        show_gdb(&how);
+        show_ftrace(&how);
+        show_dtrace(&how);
+    }
+    free(how.path);
+    free(how.mapped);
+    process_free(&probes);
+    return found ? TOOL_DONE : TOOL_FAILED;
+}
