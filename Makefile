@@ -111,12 +111,14 @@ $(O)/$(SONAME): $(OBJECTS) libusdt.map
 $(O)/test_usdt: $(B)/test_usdt.o $(O)/libusdt.a
 	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
 
-TOOL := usdt elf process fetch list trace
+# What judges documents for the fuzzers, for the command and for the tests.
+CHECKS := check check_dof check_elf
+TOOL := usdt elf process fetch decode list how trace dump demo
 $(B)/tools/%.o: tools/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
-$(O)/usdt: $(TOOL:%=$(B)/tools/%.o)
-	$(LINK) -o $@ $(filter %.o,$^)
+$(O)/usdt: $(TOOL:%=$(B)/tools/%.o) $(CHECKS:%=$(B)/fuzz/%.o) $(O)/libusdt.a
+	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a -pthread
 
 $(B)/demo: $(B)/examples/demo.o $(O)/libusdt.a
 	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
@@ -151,7 +153,6 @@ $(B)/tests/faults: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,calloc realloc strdu
 TESTED := all $(O)/build/usdt_build $(TEST_PROGRAMS:%=$(B)/tests/%)
 
 # The fuzz targets as programs that replay inputs, and a test of what judges them: no clang needed.
-CHECKS := check check_dof check_elf
 # The models of kernels are made of what judges documents; they stand where the library calls the system.
 $(B)/tests/models: $(B)/tests/kernels.o $(patsubst %,$(B)/fuzz/%.o,check check_dof damage) $(FOREIGN)
 $(B)/tests/models: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,open close ioctl mmap munmap mprotect calloc realloc free)

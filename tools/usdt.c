@@ -16,6 +16,8 @@ static const char usage[] =
     "  list [-p PID] [GLOB]            where the probes are, and whether they are traced\n"
     "  how -p PID PROVIDER:PROBE       what to type to see a probe's hits, for each tracer\n"
     "  trace -p PID GLOB               their hits, by the kernel's own tracer (as root)\n"
+    "  dump FILE|PID                   what a DOF document or an image holds, and which systems accept it\n"
+    "  demo                            all of this on a program of its own\n"
     "\n"
     "usdt COMMAND --help says more. --version: of this command and its library.\n"
     "Exit codes: 0, done; 1, not done, or nothing found; 2, wrong use. Errors are one line on standard error.\n";
@@ -27,6 +29,8 @@ static const struct command {
     { "list", list_main },
     { "how", how_main },
     { "trace", trace_main },
+    { "dump", dump_main },
+    { "demo", demo_main },
 };
 
 void tool_complain(const char *format, ...)
