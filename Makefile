@@ -120,13 +120,6 @@ $(B)/tools/%.o: tools/%.c $(B)/flags
 $(O)/usdt: $(TOOL:%=$(B)/tools/%.o) $(CHECKS:%=$(B)/fuzz/%.o) $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a -pthread
 
-$(B)/demo: $(B)/examples/demo.o $(O)/libusdt.a
-	$(LINK) -o $@ $< $(O)/libusdt.a -pthread
-
-$(B)/examples/%.o: examples/%.c $(B)/flags
-	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
-
 # The builders for any platform, with every template that this machine's assembler takes; as data, so
 # the property note of another machine is no use in it.
 FOREIGN := $(patsubst %,$(B)/foreign_%.o,$(filter-out $(NATIVE),$(if $(filter x86_64,$(ARCH)),i386) arm64))
@@ -188,8 +181,8 @@ fuzz: $(FUZZ)/fuzz_build $(FUZZ)/fuzz_api
 	$(FUZZ)/fuzz_build $(RUN_FUZZ) -max_len=1024 -dict=fuzz/types.dict $(FUZZ)/build fuzz/corpus/build
 	$(FUZZ)/fuzz_api $(RUN_FUZZ) -max_len=256 $(FUZZ)/api fuzz/corpus/api
 
-demo: $(B)/demo
-	@USDT_TEST_RUNNER='$(RUNNER)' $(PERL) examples/demo.pl $(B)/demo
+demo: $(O)/usdt
+	@$(RUNNER) $(O)/usdt demo
 
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t

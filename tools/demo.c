@@ -84,7 +84,7 @@ int demo_main(int argc, char **argv)
     fflush(stdout);
     pid_t program = fork();
     if (program == 0) {
-        int code = serve(ready[1], can_trace ? 25 : 300);
+        int code = serve(ready[1], can_trace ? 25 : 150);
         fflush(stdout);
         _exit(code);
     }
@@ -98,7 +98,7 @@ int demo_main(int argc, char **argv)
     if (can_trace)
         run(trace_main, "trace", (const char *[]){ "-p", pid, "--for", "3", "shop:*", NULL });
     else
-        puts("Only root can trace: as root, while it runs (a minute), usdt trace and each of these show them.\n");
+        puts("Only root can trace: as root, while it runs (half a minute), usdt trace and each of these show them.\n");
     run(how_main, "how", (const char *[]){ "-p", pid, "shop:start", NULL });
     int status;
     free(pid);
