@@ -105,6 +105,25 @@ subtest 'hostile files' => sub {
     my $bytes = do { open my $file, '<:raw', USDT::Image->of($program)->path or die $!; local $/; <$file> };
     srand 1;
     my $failed = 0;
+    my $mapped = sub {
+        my ($path) = @_;
+        my $pid = open my $from, '-|', 'perl', '-e', 'open my $f, "<", $ARGV[0];
+            syscall 9, 0, 4096, 5, 2, fileno $f, 0; $| = 1; print "\n"; sleep 60', $path or die $!;
+        readline $from;
+        my ($code, $text) = usdt('list', '-p', $pid);
+        kill 'KILL', $pid;
+        close $from;
+        return ($code, $text);
+    };
+    (my $odd = $bytes) =~ s/\0good\0a\0/\0g\e[m\0a\0/ or die 'no note';
+    open my $file, '>:raw', "$dir/odd\tname.so" or die $!;
+    print $file $odd;
+    close $file;
+    SKIP: {
+        skip 'mmap has another number on this processor', 1 if USDT::Program::native_arch() ne 'x86_64';
+        my (undef, $text) = $mapped->("$dir/odd\tname.so");
+        like($text, qr{^\d+\tg\\x1b\[m:a\tno\tint\t\S+/odd\\x09name\.so$}, 'control characters are not printed as they are');
+    }
     for my $n (1 .. 60) {
         my $bad = $bytes;
         substr $bad, int rand length $bad, 1, chr int rand 256 for 1 .. 1 + rand 20;
@@ -113,13 +132,8 @@ subtest 'hostile files' => sub {
         open my $file, '>:raw', "$dir/bad$n.so" or die $!;
         print $file $bad;
         close $file;
-        my $pid = open my $from, '-|', 'perl', '-e', 'open my $f, "<", $ARGV[0]; require "syscall.ph" if 0;
-            syscall 9, 0, 4096, 5, 2, fileno $f, 0; $| = 1; print "\n"; sleep 60', "$dir/bad$n.so" or die $!;
-        readline $from;
-        my ($code, undef, $errors) = usdt('list', '-p', $pid);
+        my ($code) = $mapped->("$dir/bad$n.so");
         $failed += $code != 0 && $code != 1;
-        kill 'KILL', $pid;
-        close $from;
     }
     is($failed, 0, 'none does harm');
 };

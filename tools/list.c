@@ -28,10 +28,10 @@ enum { COLUMNS = 5 };
 static void make_row(const struct process_probe *probe, char *row[COLUMNS])
 {
     row[0] = tool_format("%d", (int)probe->pid);
-    row[1] = tool_format("%s:%s", probe->probe->provider, probe->probe->name);
+    row[1] = tool_printable(tool_format("%s:%s", probe->probe->provider, probe->probe->name));
     row[2] = tool_strdup(traced_words[probe->traced]);
-    row[3] = elf_arguments(probe->probe);
-    row[4] = tool_strdup(probe->path);
+    row[3] = tool_printable(elf_arguments(probe->probe));
+    row[4] = tool_printable(tool_strdup(probe->path));
 }
 
 static void print_aligned(const struct process_probes *probes)

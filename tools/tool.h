@@ -33,6 +33,10 @@ void *tool_realloc(void *old, size_t size);
 char *tool_strdup(const char *string);
 __attribute__((format(printf, 1, 2))) char *tool_format(const char *format, ...);
 
+/* Without what a terminal, or a reader of columns, takes for more than text: names come from files that may say
+   anything. Takes and gives a string to be freed. */
+char *tool_printable(char *string);
+
 /* elf.c: a probe as its file describes it. Offsets are those in the file. */
 struct elf_probe {
     char *provider, *name;

@@ -321,7 +321,9 @@ static void flush_pending(void)
     const struct elf_probe *probe = hits.probes->list[row].probe;
     hits.count++;
     print_time(seconds);
-    printf(" %ld %s:%s", tid, probe->provider, probe->name);
+    char *name = tool_printable(tool_format("%s:%s", probe->provider, probe->name));
+    printf(" %ld %s", tid, name);
+    free(name);
     print_arguments(arguments + 1);
 }
 

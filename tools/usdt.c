@@ -85,6 +85,18 @@ char *tool_format(const char *format, ...)
     return text;
 }
 
+char *tool_printable(char *string)
+{
+    char *to = tool_calloc(4 * strlen(string) + 1, 1), *at = to;
+    for (const unsigned char *c = (const unsigned char *)string; *c != '\0'; c++)
+        if (*c < ' ' || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)) /* C0, DEL, C1 */
+            at += sprintf(at, "\\x%02x", *c);
+        else
+            *at++ = (char)*c;
+    free(string);
+    return to;
+}
+
 pid_t tool_pid(const char *text)
 {
     char *end;
