@@ -378,7 +378,8 @@ static void show_header(const struct how *how)
     bool may_point = false;
     int word = how->file->wide ? 8 : 4;
     for (size_t i = 0; how->probe->types == NULL && i < how->count; i++)
-        may_point |= !how->arguments[i].operand.is_signed && how->arguments[i].operand.bytes == word;
+        may_point |= !how->arguments[i].unfit && !how->arguments[i].operand.is_signed &&
+                     how->arguments[i].operand.bytes == word;
     if (may_point)
         printf("# Their types are not known: a uint%d may be a pointer. If arg0 is a string's, it is shown by %%s and\n"
                "# str(arg0) for bpftrace, (char *)$_probe_arg0 for gdb, copyinstr(arg0) for dtrace; for ftrace\n"
