@@ -196,7 +196,7 @@ demo: $(O)/usdt
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
 # In two lanes: tests that have tracers, one after the other, and beside them the rest.
-TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/live.t,tests/places.t,tests/list.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
+TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/how.t,tests/live.t,tests/list.t,tests/places.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
           USDT_TEST_CFLAGS='$(CFLAGS)' USDT_TEST_RUNNER='$(RUNNER)' \
           $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)
