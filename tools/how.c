@@ -5,6 +5,7 @@
 #include "tool.h"
 
 #include <ctype.h>
+#include <elf.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ struct argument {
     struct elf_operand operand;
     const char *type; /* NULL: not known */
     bool unfit;       /* a float, or of a width that no tracer has */
+    bool odd;         /* or at a place that tracers get wrong: a variable by its name, as "counter(%rip)" */
+    char fetch[64];   /* what the kernel fetches it by, as a number; or "" */
 };
 
 struct how {
@@ -44,7 +47,8 @@ struct how {
     char label[61]; /* the probe's name, as the kernel takes it for an event */
     struct argument arguments[ARGUMENTS_MAX];
     size_t count;
-    bool any_unfit;
+    bool any_unfit, any_odd;
+    bool gdb_knows; /* the words that the note has for the arguments' places */
 };
 
 /* A word for the shell. To be freed. */
@@ -118,14 +122,43 @@ static const struct language dtrace = {
                { "(int8_t)", "(int16_t)", "(int)", "(int64_t)" } },
 };
 
+/*
+ * An argument by its register, for gdb: "(short)$rdi", "*(short *)($rsp + 8)". If gdb cannot read one argument of a
+ * note it reads none: 13 knows no %r8b, no floats and no variables. To be freed; NULL: it is not known.
+ */
+static char *by_register(const struct how *how, const struct argument *argument)
+{
+    static const char *const types[] = { "char", "short", "int", "long long" };
+    int bytes = argument->operand.bytes;
+    const char *sign = argument->operand.is_signed ? "signed" : "unsigned";
+    const char *type = types[bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3], *fetch = argument->fetch;
+    const char *name = strchr(fetch, '%');
+    if (fetch[0] == '\\')
+        return tool_format("%ld", strtol(fetch + 1, NULL, 10));
+    if (name == NULL)
+        return NULL;
+    name++;
+    /* The kernel says di where gdb says rdi or edi. */
+    const char *prefix = isdigit((unsigned char)name[1]) || how->file->machine == EM_AARCH64 ? ""
+                         : how->file->wide ? "r" : "e";
+    int len = (int)strcspn(name, "):");
+    if (fetch[0] == '%')
+        return tool_format("(%s %s)$%s%.*s", sign, type, prefix, len, name);
+    return tool_format("*(%s %s *)($%s%.*s %+ld)", sign, type, prefix, len, name, strtol(fetch, NULL, 10));
+}
+
 /* printf("NAME %d %s\n", (int32)arg0, str(arg1)) as far as the language takes arguments; without the brackets. */
 static char *printf_of(const struct how *how, const struct language *language, size_t most, const char *end)
 {
     char *format = tool_format("%s", how->label), *values = tool_strdup("");
     for (size_t i = 0; i < how->count && i < most; i++) {
         const struct argument *argument = &how->arguments[i];
-        if (argument->unfit)
+        bool direct = language == &gdb && !how->gdb_knows;
+        char *value = direct ? by_register(how, argument) : tool_format("%s%zu", language->argument, i);
+        if (argument->unfit || argument->odd || value == NULL) {
+            free(value);
             continue;
+        }
         enum type_kind kind = type_kind(argument->type);
         int bytes = argument->operand.bytes;
         size_t width = bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3;
@@ -134,7 +167,8 @@ static char *printf_of(const struct how *how, const struct language *language, s
         const char *percent = kind == TYPE_POINTER ? "0x%" : "%", *length = !string && bytes == 8 ? language->wide : "";
         char letter = string ? 's' : kind == TYPE_POINTER ? 'x' : is_signed ? 'd' : 'u';
         append(&format, tool_format(" %s%s%c", percent, length, letter));
-        append(&values, tool_format(", %s%s%zu%s", before, language->argument, i, string ? language->string_end : ""));
+        append(&values, tool_format(", %s%s%s", before, value, string ? language->string_end : ""));
+        free(value);
     }
     char *text = tool_format("\"%s%s\"%s", format, end, values);
     free(format);
@@ -142,16 +176,39 @@ static char *printf_of(const struct how *how, const struct language *language, s
     return text;
 }
 
-static void say_left_out(const struct how *how, size_t most)
+static bool is_unfit(const struct elf_operand *operand)
+{
+    int bytes = operand->bytes;
+    return operand->is_float || (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8);
+}
+
+static void print_place(const struct argument *argument)
+{
+    if (argument->operand.is_float)
+        printf("floating-point numbers");
+    else if (argument->unfit)
+        printf("numbers of %d bytes", argument->operand.bytes);
+    else
+        print_printable(argument->operand.place);
+}
+
+static void say_too_many(const struct how *how, size_t most)
 {
     if (how->count == most + 1)
         printf("# Argument %zu is left out: it takes %zu.\n", most + 1, most);
     else if (how->count > most)
         printf("# Arguments %zu to %zu are left out: it takes %zu.\n", most + 1, how->count, most);
+}
+
+static void say_left_out(const struct how *how, size_t most)
+{
+    say_too_many(how, most);
     for (size_t i = 0; i < how->count && i < most; i++)
-        if (how->arguments[i].unfit)
-            printf("# Argument %zu is left out: it cannot read %s.\n", i + 1,
-                   how->arguments[i].operand.is_float ? "floating-point numbers" : "one of this width");
+        if (how->arguments[i].unfit || how->arguments[i].odd) {
+            printf("# Argument %zu is left out: it cannot read ", i + 1);
+            print_place(&how->arguments[i]);
+            printf(".\n");
+        }
 }
 
 static bool is_plain(const char *name)
@@ -177,6 +234,8 @@ static void show_one_bpftrace(const struct how *how, const char *version, size_t
 {
     printf("# bpftrace %s, as root\n", version);
     say_left_out(how, most);
+    if (how->any_odd)
+        printf("# A new one may refuse the probe for it.\n");
     char *values = printf_of(how, &bpftrace, most, "\\n");
     const struct elf_probe *probe = how->probe;
     char *script = tool_format("usdt:%s:%s:%s { printf(%s); }", bpftrace_path(how), probe->provider, probe->name,
@@ -205,10 +264,9 @@ static void show_bpftrace(const struct how *how)
 }
 
 /* perf takes what is in a register or at an offset from one: what the kernel can fetch and is no constant. */
-static bool perf_takes(const struct how *how, const struct argument *argument)
+static bool perf_takes(const struct argument *argument)
 {
-    char expression[64];
-    return fetch_operand(how->file, &argument->operand, NULL, expression, sizeof expression) && expression[0] != '\\';
+    return argument->fetch[0] != '\0' && argument->fetch[0] != '\\';
 }
 
 static const char *perf_cannot(const struct how *how)
@@ -233,12 +291,15 @@ static void show_perf(const struct how *how)
     char *path = quoted(how->path);
     const char *provider = how->probe->provider, *name = how->probe->name;
     printf("# perf (with libelf), as root; Ctrl-C ends the recording, then it is shown. perf counts from arg1\n");
-    say_left_out(how, PERF_MOST);
+    say_too_many(how, PERF_MOST);
     for (size_t i = 0; i < how->count && i < PERF_MOST; i++) {
-        if (!perf_takes(how, &how->arguments[i]))
+        if (!perf_takes(&how->arguments[i]))
             printf("# Argument %zu is left out: perf takes only what is in a register or beside one.\n", i + 1);
         else if (type_kind(how->arguments[i].type) == TYPE_STRING)
             printf("# Argument %zu is shown as the string's address: perf does not follow it.\n", i + 1);
+        else if (how->arguments[i].operand.is_signed && how->arguments[i].operand.bytes < 4)
+            printf("# Argument %zu is shown without its sign: -1 as %d.\n", i + 1,
+                   how->arguments[i].operand.bytes == 1 ? UINT8_MAX : UINT16_MAX);
     }
     printf("(trap : INT\n"
            "perf buildid-cache --add %s\n"
@@ -256,21 +317,26 @@ static void show_gdb(const struct how *how)
 {
     printf("# gdb; the process stands still for a moment at each hit\n");
     say_left_out(how, gdb.most);
+    for (size_t i = 0; !how->gdb_knows && i < how->count && i < gdb.most; i++)
+        if (!how->arguments[i].unfit && !how->arguments[i].odd && how->arguments[i].fetch[0] == '\0')
+            printf("# Argument %zu is left out: gdb would read it if it could read all of them.\n", i + 1);
     char *values = printf_of(how, &gdb, gdb.most, "\\n");
-    printf("gdb -nx -q -batch -p %d -x /dev/stdin <<'END'\n", (int)how->pid);
+    printf("gdb -nx -q -batch -p %d ", (int)how->pid);
     /* An image that was made at run time is none that the dynamic linker has loaded: gdb is told where it is. */
     if (how->probe->types != NULL) {
         char *path = in_double_quotes(how->path != NULL ? how->path : how->mapped);
-        printf("add-symbol-file %s -o %#" PRIx64 "\n", path, how->base);
+        char *command = tool_format("add-symbol-file %s -o %#" PRIx64, path, how->base), *word = quoted(command);
+        printf("-ex %s ", word);
+        free(word);
+        free(command);
         free(path);
     }
-    printf("break -probe-stap %s:%s\n"
-           "commands\n"
+    /* "commands" takes what it is to do at each hit from standard input, for which it prints prompts. */
+    printf("-ex 'break -probe-stap %s:%s' -ex commands -ex 'echo \\n' -ex continue <<'END'\n"
            "silent\n"
            "printf %s\n"
            "continue\n"
            "end\n"
-           "continue\n"
            "END\n\n",
            how->probe->provider, how->probe->name, values);
     free(values);
@@ -300,8 +366,8 @@ static char *uprobe_event(const struct how *how, const char *event, size_t numbe
     for (size_t i = 0; i < how->count && elf_next_operand(&at, &operand); i++) {
         char expression[96];
         if (!fetch_operand(how->file, &operand, how->arguments[i].type, expression, sizeof expression)) {
-            printf("# Argument %zu is left out: the kernel cannot fetch ", i + 1);
-            print_printable(operand.is_float ? "floating-point numbers" : operand.place);
+            printf("# Argument %zu is left out: it cannot read ", i + 1);
+            print_place(&(struct argument){ .operand = operand, .unfit = is_unfit(&operand) });
             printf(".\n");
             continue;
         }
@@ -421,11 +487,19 @@ static void find_arguments(struct how *how)
 {
     const char *at = how->probe->operands;
     char **type = how->probe->types;
+    how->gdb_knows = true;
     while (how->count < ARGUMENTS_MAX && elf_next_operand(&at, &how->arguments[how->count].operand)) {
         struct argument *argument = &how->arguments[how->count++];
-        int bytes = argument->operand.bytes;
-        argument->unfit = argument->operand.is_float || (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8);
+        const char *place = argument->operand.place;
+        argument->unfit = is_unfit(&argument->operand);
         how->any_unfit |= argument->unfit;
+        if (!fetch_operand(how->file, &argument->operand, NULL, argument->fetch, sizeof argument->fetch))
+            argument->fetch[0] = '\0';
+        /* What has an index, as "(%rax,%rbx,4)", others than the kernel and perf do read. */
+        argument->odd = !argument->unfit && argument->fetch[0] == '\0' && strchr(place, ',') == NULL;
+        how->any_odd |= argument->odd;
+        how->gdb_knows &= !argument->unfit && !argument->odd &&
+                          !(strncmp(place, "%r", 2) == 0 && place[strlen(place) - 1] == 'b');
         if (type != NULL && *type != NULL)
             argument->type = *type++;
     }
