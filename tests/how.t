@@ -204,7 +204,7 @@ sub start_static {
     my $log = qx{$cc -std=gnu11 -O2 -o '$dir/static' '$dir/static.c' 2>&1};
     is($log, '', 'a program with probes of <sys/sdt.h> compiles');
     rename "$dir/static", "$dir/$name/static" or die $!;
-    return (USDT::Program->new(program => ["$dir/$name/static"]), $dir);
+    return (USDT::Program->new(program => ["$dir/$name/static", '-']), $dir);
 }
 
 sub static_probes {
@@ -213,7 +213,7 @@ sub static_probes {
     my $fire = sub { $program->ok('x') }; # x is 120
     my $how = each_tool($pid, 'howstatic', 'values', $fire,
         [narrow(-5, 251), 65000, -1120, '18446744073709551495', $number]);
-    like($how->{text}, qr/^# Their types are not known: a uint64 may be a pointer/m, 'says that the types are not known');
+    like($how->{text}, qr/^# Their types are not known: a uint64 may be/m, 'says that the types are not known');
     like($how->{ftrace}, qr/:0x[0-9a-f]+\(0x[0-9a-f]+\) arg0=/, 'ftrace is told of the semaphore');
     each_tool($pid, 'howstatic', 'places', $fire, [-1120], [-1119]);
     $how = each_tool($pid, 'howstatic', 'odd', $fire, [{ any => 7, perf => '-' }, '-', -1120]);
@@ -234,10 +234,13 @@ USDT::Tracer::subtest_unless($no_sdt, 'compile-time probes', \&static_probes);
 
 # A path that shells, gdb, bpftrace and the kernel each take in another way, or do not take.
 USDT::Tracer::subtest_unless($no_sdt, 'a path of special characters', sub {
-    my ($program, $dir) = start_static(q{it's "a" $dir; # of:some\\});
-    each_tool($program->pid, 'howstatic', 'places', sub { $program->ok('x') },
-        qr/^# perf cannot trace it: the file's path has a blank, # or a quote$/m, [-1120], [-1119]);
-    is($program->quit, 0, 'the program ended well');
+    for ([q{it's "a" $dir; # of some\\}, qr/^# perf cannot trace it: the file's path has a blank, # or a quote$/m],
+        ['a:b', qr/^# bpftrace cannot trace it: the file's path has a colon$/m]) {
+        my ($name, $cannot) = @$_;
+        my ($program, $dir) = start_static($name);
+        each_tool($program->pid, 'howstatic', 'places', sub { $program->ok('x') }, $cannot, [-1120], [-1119]);
+        is($program->quit, 0, 'the program ended well');
+    }
 });
 
 # Where libusdt has no directory for a file: a memfd, which has no name.
@@ -247,17 +250,21 @@ USDT::Tracer::subtest_unless($no_mounts || USDT::Tracer::emulated('noexec'), 'an
     my $program = USDT::Program->new(env => { XDG_RUNTIME_DIR => '' }, command => ['unshare', '-m', 'sh', '-c',
         'mount -t tmpfs -o noexec none /run && mount -t tmpfs -o noexec none /tmp && exec "$@"', 'sh']);
     $program->provide('p', 'howhidden', 'mod', h => ['int']);
-    each_tool($program->pid, 'howhidden', 'h', firing($program, 'h', 'i:-5'),
+    my $how = each_tool($program->pid, 'howhidden', 'h', firing($program, 'h', 'i:-5'),
         qr/^# perf cannot trace it: the file has no name any more$/m, [-5]);
+    like($how->{bpftrace}, qr/'usdt:\*:howhidden:h /, 'an old bpftrace finds it');
+    like($how->{new}, qr{'usdt:/proc/\d+/fd/\d+:howhidden:h }, 'a new one is told where it is');
     is($program->quit, 0, 'the program ended well');
 });
 
 # In a container: the path is one of its own.
-USDT::Tracer::subtest_unless($no_mounts || USDT::Tracer::emulated('a mount'), 'an image that only the program sees', sub {
+$no_mounts ||= USDT::Tracer::emulated('a mount');
+USDT::Tracer::subtest_unless($no_mounts, 'an image that only the program sees', sub {
     my $program = USDT::Program->new(env => { XDG_RUNTIME_DIR => '' }, command => ['unshare', '-m', 'sh', '-c',
         'mount -t tmpfs -o mode=755 none /run && exec "$@"', 'sh']);
     $program->provide('p', 'howcontained', 'mod', c => ['int']);
-    each_tool($program->pid, 'howcontained', 'c', firing($program, 'c', 'i:-5'), [-5]);
+    each_tool($program->pid, 'howcontained', 'c', firing($program, 'c', 'i:-5'),
+        qr/^# perf cannot trace it: the process sees other files/m, [-5]);
     is($program->quit, 0, 'the program ended well');
 });
 
@@ -322,7 +329,7 @@ subtest 'errors' => sub {
         ["-p $pid a:b c:d", 2, qr/^usdt: how: one PROVIDER:PROBE only/],
         ['-p x a:b', 2, qr/^usdt: -p x: a process is a number/],
         ["-p $pid howfails:none", 1, qr/^usdt: how: howfails:none: process $pid has no such probe: usdt list -p $pid/],
-        ["-p $pid 'howfails:*'", 1, qr/^usdt: how: howfails:\*: 7 probes are like it: name one: (howfails:p\d, ){5}\.{3}$/],
+        ["-p $pid 'howfails:*'", 1, qr/^usdt: how: howfails:\*: 7 probes are like it: name one: (howfails:p\d, ){5}\./],
         ['-p 99999999 a:b', 1, qr/^usdt: process 99999999: there is none/], ['--nothing', 2, qr/^usdt: /]) {
         my ($arguments, $code, $message) = @$_;
         my @lines = split /\n/, qx{$out/usdt how $arguments 2>&1 >/dev/null};
@@ -332,7 +339,7 @@ subtest 'errors' => sub {
     }
     like(qx{$out/usdt how --help}, qr/^usage: usdt how -p PID PROVIDER:PROBE\n/, '--help');
     is($?, 0, 'is no error');
-    like(how($pid, 'howfails:p[3]')->{text}, qr/^# howfails:p3\(\) in process $pid$/m, 'a pattern that one probe is like');
+    like(how($pid, 'howfails:p[3]')->{text}, qr/^# howfails:p3\(\) in process $pid$/m, 'a pattern of one probe');
     is($program->quit, 0, 'the program ended well');
 };
 done_testing;

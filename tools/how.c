@@ -5,6 +5,7 @@
 #include "tool.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <elf.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@ static const char usage[] =
     "usage: usdt how -p PID PROVIDER:PROBE\n"
     "\n"
     "Prints commands that show the hits of a probe of a process, with its arguments: for bpftrace, perf, gdb, ftrace\n"
-    "and dtrace. Each is to be pasted into a shell, runs until Ctrl-C, and then leaves nothing behind.\n"
+    "and dtrace. Each is to be pasted into a shell, runs until Ctrl-C, and then cleans up (perf leaves perf.data).\n"
     "PROVIDER:PROBE may have *, ? and [], if one probe only is like it.\n"
     "\n"
     "  -p PID    of this process\n"
@@ -225,12 +226,10 @@ static bool is_plain(const char *name)
 static const char *bpftrace_path(const struct how *how)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./";
-    if (how->path == NULL)
-        return how->mapped;
     return how->same_root && how->path[strspn(how->path, plain)] == '\0' ? how->path : "*";
 }
 
-static void show_one_bpftrace(const struct how *how, const char *version, size_t most)
+static void show_one_bpftrace(const struct how *how, const char *version, const char *path, size_t most)
 {
     printf("# bpftrace %s, as root\n", version);
     say_left_out(how, most);
@@ -238,8 +237,7 @@ static void show_one_bpftrace(const struct how *how, const char *version, size_t
         printf("# A new one may refuse the probe for it.\n");
     char *values = printf_of(how, &bpftrace, most, "\\n");
     const struct elf_probe *probe = how->probe;
-    char *script = tool_format("usdt:%s:%s:%s { printf(%s); }", bpftrace_path(how), probe->provider, probe->name,
-                               values);
+    char *script = tool_format("usdt:%s:%s:%s { printf(%s); }", path, probe->provider, probe->name, values);
     char *word = quoted(script);
     printf("bpftrace -p %d -e %s\n\n", (int)how->pid, word);
     free(word);
@@ -250,16 +248,20 @@ static void show_one_bpftrace(const struct how *how, const char *version, size_t
 /* 0.17 reads the six arguments that are in registers on x86_64, 0.27 all that a note has. */
 static void show_bpftrace(const struct how *how)
 {
-    if (how->any_unfit) {
-        printf("# bpftrace cannot trace it: an argument is a floating-point number, or of an unusual width\n\n");
+    const char *why = how->any_unfit ? "an argument is a floating-point number, or of an unusual width"
+                      : how->path != NULL && strchr(how->path, ':') != NULL ? "the file's path has a colon" : NULL;
+    if (why != NULL) {
+        printf("# bpftrace cannot trace it: %s\n\n", why);
         return;
     }
     enum { OLD_MOST = 6 };
-    if (how->count <= OLD_MOST) {
-        show_one_bpftrace(how, "(0.17 and newer)", OLD_MOST);
+    const char *path = bpftrace_path(how);
+    if (how->count <= OLD_MOST && how->path != NULL) {
+        show_one_bpftrace(how, "(0.17 and newer)", path, OLD_MOST);
     } else {
-        show_one_bpftrace(how, "(old: 0.17 to 0.24)", OLD_MOST);
-        show_one_bpftrace(how, "(new: 0.25 and newer)", bpftrace.most);
+        show_one_bpftrace(how, "(old: 0.17 to 0.24)", path, OLD_MOST);
+        /* A new one passes by what is deleted, as a memfd is, unless it is given a path to it. */
+        show_one_bpftrace(how, "(new: 0.25 and newer)", how->path != NULL ? path : how->mapped, bpftrace.most);
     }
 }
 
@@ -273,6 +275,7 @@ static const char *perf_cannot(const struct how *how)
 {
     bool plain = is_plain(how->probe->provider) && is_plain(how->probe->name);
     return how->path == NULL ? "the file has no name any more"
+           : !how->same_root ? "the process sees other files than perf does (as in a container)"
            : how->file->build_id[0] == '\0' ? "the file has no build-id"
            : !plain ? "only letters, digits and _ may be in the probe's name"
            : how->path[strcspn(how->path, " \t\n#'\"\\")] != '\0' ? "the file's path has a blank, # or a quote"
@@ -304,7 +307,7 @@ static void show_perf(const struct how *how)
     printf("(trap : INT\n"
            "perf buildid-cache --add %s\n"
            "perf probe sdt_%s:%s\n"
-           "perf record -e 'sdt_%s:%s%s' -p %d\n"
+           "perf record -N -e 'sdt_%s:%s%s' -p %d\n"
            "perf script\n"
            "perf probe -d 'sdt_%s:%s%s'\n"
            "perf buildid-cache --remove %s)\n\n",
@@ -453,6 +456,24 @@ static void show_header(const struct how *how)
     putchar('\n');
 }
 
+/* /proc/PID/fd/N: a file that a process has open. To be freed; NULL: it has not. */
+static char *descriptor_path(pid_t pid, const struct stat *file)
+{
+    char *dir = tool_format("/proc/%d/fd", (int)pid), *found = NULL;
+    DIR *descriptors = opendir(dir);
+    struct dirent *entry;
+    while (found == NULL && descriptors != NULL && (entry = readdir(descriptors)) != NULL) {
+        struct stat st;
+        if (fstatat(dirfd(descriptors), entry->d_name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
+            st.st_dev == file->st_dev && st.st_ino == file->st_ino)
+            found = tool_format("%s/%s", dir, entry->d_name);
+    }
+    if (descriptors != NULL)
+        closedir(descriptors);
+    free(dir);
+    return found;
+}
+
 /* /proc/PID/map_files/START-END of the mapping that holds an address. To be freed. */
 static char *mapped_path(pid_t pid, uint64_t address)
 {
@@ -472,8 +493,12 @@ static char *mapped_path(pid_t pid, uint64_t address)
 static void find_paths(const struct process_probe *row, struct how *how)
 {
     struct stat here, there;
-    how->mapped = mapped_path(row->pid, row->address);
-    how->same_root = stat(row->path, &here) == 0 && stat(row->open_path, &there) == 0 && here.st_dev == there.st_dev &&
+    bool is_there = stat(row->open_path, &there) == 0;
+    /* Some tracers take no path below map_files: 0.17 of bpftrace. */
+    how->mapped = is_there ? descriptor_path(row->pid, &there) : NULL;
+    if (how->mapped == NULL)
+        how->mapped = mapped_path(row->pid, row->address);
+    how->same_root = is_there && stat(row->path, &here) == 0 && here.st_dev == there.st_dev &&
                      here.st_ino == there.st_ino;
     char *nameless = tool_format("/proc/%d/map_files/", (int)row->pid);
     if (how->same_root)
