@@ -274,11 +274,12 @@ static bool perf_takes(const struct argument *argument)
 static const char *perf_cannot(const struct how *how)
 {
     bool plain = is_plain(how->probe->provider) && is_plain(how->probe->name);
+    static const char no_path[] = " \t\n#:,'\"\\";
     return how->path == NULL ? "the file has no name any more"
            : !how->same_root ? "the process sees other files than perf does (as in a container)"
            : how->file->build_id[0] == '\0' ? "the file has no build-id"
            : !plain ? "only letters, digits and _ may be in the probe's name"
-           : how->path[strcspn(how->path, " \t\n#'\"\\")] != '\0' ? "the file's path has a blank, # or a quote"
+           : how->path[strcspn(how->path, no_path)] != '\0' ? "the file's path has a blank, a quote or one of # : , \\"
            : how->any_unfit ? "an argument is a floating-point number, or of an unusual width"
                             : NULL;
 }
