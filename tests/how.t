@@ -40,6 +40,7 @@ sub run {
     my $dir = File::Temp->newdir; # perf.data is put there
     my $tracer = USDT::Tracer->start('sh', '-c', 'cd "$0" && exec setsid sh -c "$1"', "$dir", $how->{$tool});
     my $shown = $tool eq 'new' ? 'bpftrace' : $tool;
+    $name =~ tr/-./__/;
     if ($tool eq 'perf') { # shows what it has recorded when it has ended
         $tracer->until(sub { -s "$dir/perf.data" });
         for (1 .. 40) { $fire->(); sleep 0.05 }
@@ -234,6 +235,14 @@ subtest 'a provider with semaphores' => sub {
     my $fire = sub { $program->ok('semaphore?', 'c') > 0 && $program->ok('fire', 'c', 'i:-5') };
     each_tool($program->pid, 'howcounts', 'c', $fire, [-5]);
     is($program->ok('semaphore?', 'c'), 0, 'none counts any more');
+    is($program->quit, 0, 'the program ended well');
+};
+
+subtest 'names with - and .' => sub {
+    my $program = USDT::Program->new;
+    $program->provide('p', 'how-to.do', 'mod', 'a-b.c' => ['int']);
+    each_tool($program->pid, 'how-to.do', 'a-b.c', firing($program, 'a-b.c', 'i:-5'),
+        qr/^# perf cannot trace it: only letters, digits and _ may be in the probe's name$/m, [-5]);
     is($program->quit, 0, 'the program ended well');
 };
 

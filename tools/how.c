@@ -40,7 +40,8 @@ struct how {
     const struct elf_file *file;
     const struct elf_probe *probe; /* of the first site */
     const struct elf_probe *sites[64]; /* all in one file: a compile-time probe has one for each place it is at */
-    size_t site_count;
+    size_t site_count, untold; /* sites; those that there is no room for */
+    size_t elsewhere;          /* probes of this name in other files of the process */
     uint64_t base;  /* of the file in the process */
     char *path;     /* of the file, for a tracer to open; NULL: the file has no name */
     bool same_root; /* the process has it by this path, too */
@@ -388,6 +389,8 @@ static void show_ftrace(const struct how *how)
     char *instance = tool_format("instances/usdt-%d-%s", (int)how->pid, how->label);
     char *events[sizeof how->sites / sizeof how->sites[0]], *texts[sizeof how->sites / sizeof how->sites[0]];
     printf("# ftrace (the kernel's own tracer, without any package), as root\n");
+    if (how->untold > 0)
+        printf("# At %zu more places it is not traced: these are many already.\n", how->untold);
     for (size_t i = 0; i < how->count; i++)
         if (!how->file->wide && type_kind(how->arguments[i].type) == TYPE_STRING)
             printf("# Argument %zu may be shown as the string's address: the kernel reads pointers of its own width.\n",
@@ -445,6 +448,8 @@ static void show_header(const struct how *how)
         count++;
     if (count > how->count)
         printf("# The file says where %zu of the %zu arguments are: the others are left out.\n", how->count, count);
+    if (how->elsewhere > 0)
+        printf("# Other files of this process have a probe of this name, too: those hits are not shown.\n");
     bool may_point = false;
     int word = how->file->wide ? 8 : 4;
     for (size_t i = 0; how->probe->types == NULL && i < how->count; i++)
@@ -581,11 +586,15 @@ static bool choose(const struct process_probes *probes, const char *glob, struct
         tool_complain("how: %s: no tracer takes its name: only letters, digits, _, - and . may be in it", glob);
         return false;
     }
-    for (size_t i = 0; i < probes->count && how->site_count < sizeof how->sites / sizeof how->sites[0]; i++) {
-        bool seen = probes->list[i].file != how->file;
+    for (size_t i = 0; i < probes->count; i++) {
+        bool here = probes->list[i].file == how->file, seen = false;
         for (size_t j = 0; j < how->site_count; j++)
-            seen |= how->sites[j]->site == probes->list[i].probe->site;
-        if (!seen)
+            seen |= here && how->sites[j]->site == probes->list[i].probe->site;
+        if (!here)
+            how->elsewhere++;
+        else if (!seen && how->site_count == sizeof how->sites / sizeof how->sites[0])
+            how->untold++;
+        else if (!seen)
             how->sites[how->site_count++] = probes->list[i].probe;
     }
     const char *name = how->probe->name;
@@ -617,9 +626,7 @@ int how_main(int argc, char **argv)
         return TOOL_USAGE;
     }
     struct process_probes probes;
-    if (!process_read(how.pid, argv[optind], &probes))
-        return TOOL_FAILED;
-    bool found = choose(&probes, argv[optind], &how);
+    bool found = process_read(how.pid, argv[optind], &probes) && choose(&probes, argv[optind], &how);
     if (found) {
         show_header(&how);
         show_bpftrace(&how);
