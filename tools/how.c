@@ -93,11 +93,14 @@ static void append(char **text, char *more)
     *text = both;
 }
 
-/* A comment may hold what a file says: a line of it must not become a command. */
+/*
+ * A comment may hold what a file says, which must not become a command; nor may what we say, pasted into a shell that
+ * takes comments in scripts only (zsh): no comment has a quote or the like.
+ */
 static void print_printable(const char *text)
 {
     for (; *text != '\0'; text++)
-        putchar(*text >= ' ' && *text <= '~' ? *text : '?');
+        putchar(*text >= ' ' && *text <= '~' && strchr("'\"`$\\!;&|<>", *text) == NULL ? *text : '?');
 }
 
 /* ---- what the languages of the tracers have in common ---- */
@@ -250,7 +253,7 @@ static void show_one_bpftrace(const struct how *how, const char *version, const 
 static void show_bpftrace(const struct how *how)
 {
     const char *why = how->any_unfit ? "an argument is a floating-point number, or of an unusual width"
-                      : how->path != NULL && strchr(how->path, ':') != NULL ? "the file's path has a colon" : NULL;
+                      : how->path != NULL && strchr(how->path, ':') != NULL ? "the path of the file has a colon" : NULL;
     if (why != NULL) {
         printf("# bpftrace cannot trace it: %s\n\n", why);
         return;
@@ -279,8 +282,8 @@ static const char *perf_cannot(const struct how *how)
     return how->path == NULL ? "the file has no name any more"
            : !how->same_root ? "the process sees other files than perf does (as in a container)"
            : how->file->build_id[0] == '\0' ? "the file has no build-id"
-           : !plain ? "only letters, digits and _ may be in the probe's name"
-           : how->path[strcspn(how->path, no_path)] != '\0' ? "the file's path has a blank, a quote or one of # : , \\"
+           : !plain ? "only letters, digits and _ may be in the name of a probe"
+           : how->path[strcspn(how->path, no_path)] != '\0' ? "the path of the file has a blank, a quote or # : ,"
            : how->any_unfit ? "an argument is a floating-point number, or of an unusual width"
                             : NULL;
 }
@@ -301,7 +304,7 @@ static void show_perf(const struct how *how)
         if (!perf_takes(&how->arguments[i]))
             printf("# Argument %zu is left out: perf takes only what is in a register or beside one.\n", i + 1);
         else if (type_kind(how->arguments[i].type) == TYPE_STRING)
-            printf("# Argument %zu is shown as the string's address: perf does not follow it.\n", i + 1);
+            printf("# Argument %zu is shown as the address of the string: perf does not follow it.\n", i + 1);
         else if (how->arguments[i].operand.is_signed && how->arguments[i].operand.bytes < 4)
             printf("# Argument %zu is shown without its sign: -1 as %d.\n", i + 1,
                    how->arguments[i].operand.bytes == 1 ? UINT8_MAX : UINT16_MAX);
@@ -309,8 +312,8 @@ static void show_perf(const struct how *how)
     printf("(trap : INT\n"
            "perf buildid-cache --add %s\n"
            "perf probe sdt_%s:%s\n"
-           "perf record -N -e 'sdt_%s:%s%s' -p %d\n"
-           "perf script\n"
+           "perf record -N -o perf.data -e 'sdt_%s:%s%s' -p %d\n" /* named: else it may be sent to standard output */
+           "perf script -i perf.data\n"
            "perf probe -d 'sdt_%s:%s%s'\n"
            "perf buildid-cache --remove %s)\n\n",
            path, provider, name, provider, name, how->site_count > 1 ? "*" : "", (int)how->pid, provider, name,
@@ -388,13 +391,13 @@ static void show_ftrace(const struct how *how)
         tracefs = old_tracefs;
     char *instance = tool_format("instances/usdt-%d-%s", (int)how->pid, how->label);
     char *events[sizeof how->sites / sizeof how->sites[0]], *texts[sizeof how->sites / sizeof how->sites[0]];
-    printf("# ftrace (the kernel's own tracer, without any package), as root\n");
+    printf("# ftrace (the tracer of the kernel itself, without any package), as root\n");
     if (how->untold > 0)
         printf("# At %zu more places it is not traced: these are many already.\n", how->untold);
     for (size_t i = 0; i < how->count; i++)
         if (!how->file->wide && type_kind(how->arguments[i].type) == TYPE_STRING)
-            printf("# Argument %zu may be shown as the string's address: the kernel reads pointers of its own width.\n",
-                   i + 1);
+            printf("# Argument %zu may be shown as the address of the string: the kernel takes pointers of its own\n"
+                   "# width from memory.\n", i + 1);
     for (size_t i = 0; i < how->site_count; i++) {
         events[i] = i == 0 ? tool_format("usdt_%d/%s", (int)how->pid, how->label)
                            : tool_format("usdt_%d/%.56s_%zu", (int)how->pid, how->label, i);
@@ -456,9 +459,9 @@ static void show_header(const struct how *how)
         may_point |= !how->arguments[i].unfit && !how->arguments[i].operand.is_signed &&
                      how->arguments[i].operand.bytes == word;
     if (may_point)
-        printf("# Their types are not known: a uint%d may be a pointer. If arg0 is a string's, it is shown by %%s and\n"
-               "# str(arg0) for bpftrace, (char *)$_probe_arg0 for gdb, copyinstr(arg0) for dtrace; for ftrace\n"
-               "# arg0=%%di:u64 becomes arg0=+0(%%di):string.\n", 8 * word);
+        printf("# Their types are not known: a uint%d may be a pointer. If arg0 is one to a string, it is shown by\n"
+               "# %%s and str(arg0) for bpftrace, (char *)$_probe_arg0 for gdb, copyinstr(arg0) for dtrace. For\n"
+               "# ftrace arg0=%%di:u64 becomes arg0=+0(%%di):string.\n", 8 * word);
     putchar('\n');
 }
 
