@@ -18,6 +18,7 @@ sub how {
     my $text = qx{$out/usdt how -p $pid '$probe'};
     is($?, 0, "usdt how -p PID $probe");
     my (undef, @blocks) = split /\n\n/, $text;
+    unlike($text, qr/^#.*['"`\\]/m, 'no comment harms a shell that takes none');
     my %how = (text => $text);
     for (@blocks) {
         my ($tool, $new) = /^# (\w+)( \(new)?/ or die "a block without a comment: $_";
@@ -29,8 +30,8 @@ sub how {
 # The values of each hit that a tracer has shown.
 sub hits {
     my ($tool, $name, $output) = @_;
-    return map { my $rest = $_; [$rest =~ /\barg\d+=(".*?"(?= arg\d+=|$)|\S+)/g] } $output =~ /\b$name: \(\w+\) ?(.*)/g
-        if $tool eq 'ftrace' || $tool eq 'perf';
+    return map { my $rest = $_; [$rest =~ /\barg\d+=(".*?"(?= arg\d+=|$)|\S+)/g] }
+        $output =~ /\b$name(?:_\d+)?: \(\w+\) ?(.*)/g if $tool eq 'ftrace' || $tool eq 'perf';
     return map { [split] } $output =~ /^$name\b ?(.*)$/mg;
 }
 
@@ -40,6 +41,7 @@ sub run {
     my $dir = File::Temp->newdir; # perf.data is put there
     my $tracer = USDT::Tracer->start('sh', '-c', 'cd "$0" && exec setsid sh -c "$1"', "$dir", $how->{$tool});
     my $shown = $tool eq 'new' ? 'bpftrace' : $tool;
+    $name =~ tr/-./__/;
     if ($tool eq 'perf') { # shows what it has recorded when it has ended
         $tracer->until(sub { -s "$dir/perf.data" });
         for (1 .. 40) { $fire->(); sleep 0.05 }
@@ -82,13 +84,18 @@ sub is_hit {
 }
 
 # Each tracer on a probe. $want: the values of a hit, or of each of those that one round of firing makes; where
-# tracers differ by their names, and "-" where one leaves it out.
+# tracers differ by their names, and "-" where one leaves it out. Before them, what a tracer says that cannot.
 sub each_tool {
     my ($pid, $provider, $name, $fire, @want) = @_;
+    my $cannot = ref $want[0] eq 'Regexp' ? shift @want : qr/^nothing$/;
     my $how = how($pid, "$provider:$name");
     for my $tool (tools()) {
         USDT::Tracer::with($tool eq 'new' ? 'bpftrace' : $tool, "$tool: $provider:$name", sub {
             $tool = 'bpftrace' if !$how->{$tool}; # few arguments: one block is for both
+            if ($how->{$tool} !~ /^[^#]/m) {
+                like($how->{$tool}, $cannot, "$tool: says why it cannot");
+                return;
+            }
             my @hits = run($tool, $name, $how, $fire);
             for my $i (0 .. $#want) {
                 my @values = map { ref eq 'HASH' ? $_->{$tool} // $_->{any} : $_ } @{ $want[$i] };
@@ -109,6 +116,9 @@ sub string {
     return { any => $string, ftrace => $bits == 64 ? qq("$string") : $address, perf => $address };
 }
 
+# perf (6.1) sees no sign of 8 and 16 bits.
+sub narrow { my ($number, $unsigned) = @_; return { any => $number, perf => $unsigned } }
+
 sub pointer { my ($number) = @_; return { any => sprintf('%#x', $number), perf => $number } }
 
 # Fires it as often as the tracer wants; the values last passed, in hexadecimal.
@@ -124,23 +134,27 @@ sub run_time {
     $program->provide('p', 'how', 'mod',
         narrow => [qw(int8_t uint8_t int16_t uint16_t), 'int', 'unsigned int'],
         words  => ['const char *', 'void *', 'long', 'unsigned long', 'char*', 'char **'],
-        twelve => [('int') x 3, 'char *', 'uint8_t', 'long', 'int8_t', 'uint16_t', 'char *', 'unsigned int', 'size_t', 'int'],
+        twelve => [('int') x 3, 'char *', 'uint8_t', 'long', 'int8_t', 'uint16_t', 'char *', 'unsigned int', 'size_t',
+            'int'],
         none   => []);
     my $all_bits = $bits == 64 ? '18446744073709551615' : '4294967295';
 
-    each_tool($pid, 'how', 'narrow', firing($program, 'narrow', map { "i:$_" } -1, 255, -300, 65535, -42, 4000000000),
-        [-1, 255, -300, 65535, -42, 4000000000]);
+    my $how = each_tool($pid, 'how', 'narrow', firing($program, 'narrow', map { "i:$_" } -1, 255, -300, 65535, -42,
+        4000000000), [narrow(-1, 255), 255, narrow(-300, 65236), 65535, -42, 4000000000]);
+    like($how->{perf}, qr/^# Argument 1 is shown without its sign: -1 as 255\.\n# Argument 3 .* 65535\.$/m,
+        'says what perf does');
     each_tool($pid, 'how', 'words', firing($program, 'words', 's:one', 'i:4096', 'i:-2', 'i:-1', 's:two', 'i:256'),
         [string($bits, 'one'), pointer(4096), -2, $all_bits, string($bits, 'two'), pointer(256)]);
-    my $how = each_tool($pid, 'how', 'twelve', firing($program, 'twelve', map({ "i:$_" } 1, -2, 3), 's:four', 'i:250',
-            'i:-6', 'i:-7', 'i:65000', 's:nine', 'i:4000000001', 'i:11', 'i:-12'),
-        [1, -2, 3, string($bits, 'four'), 250, -6, -7, 65000, string($bits, 'nine'), 4000000001, 11, -12]);
+    $how = each_tool($pid, 'how', 'twelve', firing($program, 'twelve', map({ "i:$_" } 1, -2, 3), 's:four', 'i:250',
+        'i:-6', 'i:-7', 'i:65000', 's:nine', 'i:4000000001', 'i:11', 'i:-12'),
+        [1, -2, 3, string($bits, 'four'), 250, -6, narrow(-7, 249), 65000, string($bits, 'nine'), 4000000001, 11, -12]);
     like($how->{bpftrace}, qr/^# Arguments 7 to 12 are left out: it takes 6\.$/m, 'an old bpftrace takes six');
     like($how->{new}, qr/str\(arg8\), .*\(int32\)arg11\); \}'$/m, 'a new one all');
-    like($how->{perf}, qr/^# Argument 4 is shown as the string's address/m, 'perf follows no string');
+    like($how->{perf}, qr/^# Argument 4 is shown as the address of the string/m, 'perf follows no string');
     like($how->{dtrace}, qr/^# Arguments 11 to 12 are left out: it takes 10\.$/m, 'dtrace takes ten');
-    like($how->{dtrace}, qr/^\Qdtrace -p $pid -n 'how\E\$target:::twelve \{ printf\("twelve( %\w){10}", \(int\)arg0, .*
-        \ copyinstr\(arg3\),\ \(uint8_t\)arg4,\ .*\ \(int8_t\)arg6,\ \(uint16_t\)arg7,\ .*\(uint32_t\)arg9\);\ \}'$/mx,
+    my $casts = join '.*, ', map { "\Q$_" } '(int)arg0', 'copyinstr(arg3)', '(uint8_t)arg4', '(int8_t)arg6',
+        '(uint16_t)arg7', '(uint32_t)arg9';
+    like($how->{dtrace}, qr/^dtrace -p $pid -n 'how\$target:::twelve \{ printf\("twelve( %\w){10}", $casts\); \}'$/m,
         'casts and strings of dtrace');
     each_tool($pid, 'how', 'none', firing($program, 'none'), []);
     is($program->quit, 0, 'the program ended well');
@@ -154,8 +168,8 @@ my $static_program = <<'END';
 #include <stdio.h>
 #include <string.h>
 #define SEMAPHORE __attribute__((section(".probes"), used))
-unsigned short howstatic_values_semaphore SEMAPHORE, howstatic_places_semaphore SEMAPHORE, howstatic_odd_semaphore SEMAPHORE,
-    howstatic_real_semaphore SEMAPHORE;
+unsigned short howstatic_values_semaphore SEMAPHORE, howstatic_places_semaphore SEMAPHORE;
+unsigned short howstatic_odd_semaphore SEMAPHORE, howstatic_real_semaphore SEMAPHORE;
 volatile int counter = 41;
 __attribute__((noinline)) static void first(int value) { STAP_PROBE1(howstatic, places, value); __asm__(""); }
 __attribute__((noinline)) static void second(int value) { STAP_PROBE1(howstatic, places, value + 1); }
@@ -192,21 +206,22 @@ sub start_static {
     my $log = qx{$cc -std=gnu11 -O2 -o '$dir/static' '$dir/static.c' 2>&1};
     is($log, '', 'a program with probes of <sys/sdt.h> compiles');
     rename "$dir/static", "$dir/$name/static" or die $!;
-    return (USDT::Program->new(program => ["$dir/$name/static"]), $dir);
+    return (USDT::Program->new(program => ["$dir/$name/static", '-']), $dir);
 }
 
 sub static_probes {
     my ($program, $dir) = start_static('plain');
     my $pid = $program->pid;
     my $fire = sub { $program->ok('x') }; # x is 120
-    my $how = each_tool($pid, 'howstatic', 'values', $fire, [-5, 65000, -1120, '18446744073709551495', $number]);
-    like($how->{text}, qr/^# Their types are not known: a uint64 may be a pointer/m, 'says that the types are not known');
+    my $how = each_tool($pid, 'howstatic', 'values', $fire,
+        [narrow(-5, 251), 65000, -1120, '18446744073709551495', $number]);
+    like($how->{text}, qr/^# Their types are not known: a uint64 may be/m, 'says that the types are not known');
     like($how->{ftrace}, qr/:0x[0-9a-f]+\(0x[0-9a-f]+\) arg0=/, 'ftrace is told of the semaphore');
     each_tool($pid, 'howstatic', 'places', $fire, [-1120], [-1119]);
-    $how = each_tool($pid, 'howstatic', 'odd', $fire, [{ any => 7, perf => '-' }, { any => 41, perf => '-', ftrace => '-' }, -1120]);
+    $how = each_tool($pid, 'howstatic', 'odd', $fire, [{ any => 7, perf => '-' }, '-', -1120]);
     like($how->{perf}, qr/^# Argument [12] is left out/m, 'perf takes no constant, and no variable');
-    like($how->{ftrace}, qr/^# Argument 2 is left out: the kernel cannot fetch counter\(%rip\)\.$/m, 'ftrace no variable');
-    $how = each_tool($pid, 'howstatic', 'real', $fire, [-1120]);
+    like($how->{ftrace}, qr/^# Argument 2 is left out: it cannot read counter\(%rip\)\.$/m, 'ftrace no variable');
+    each_tool($pid, 'howstatic', 'real', $fire, qr/cannot trace it: an argument is a floating-point number/, [-1120]);
     is($program->quit, 0, 'the program ended well');
 }
 
@@ -214,9 +229,64 @@ for my $bits (USDT::Program::widths()) {
     my ($path, $why) = USDT::Program->path($bits);
     USDT::Tracer::subtest_unless($path ? '' : $why, "a $bits-bit program", sub { run_time($bits) });
 }
+subtest 'a provider with semaphores' => sub {
+    my $program = USDT::Program->new;
+    $program->ok(@$_) for [qw(provider p howcounts mod)], [qw(semaphores p)], [qw(probe c func c int)], [qw(add p c)],
+        [qw(enable p)];
+    my $fire = sub { $program->ok('semaphore?', 'c') > 0 && $program->ok('fire', 'c', 'i:-5') };
+    each_tool($program->pid, 'howcounts', 'c', $fire, [-5]);
+    is($program->ok('semaphore?', 'c'), 0, 'none counts any more');
+    is($program->quit, 0, 'the program ended well');
+};
+
+subtest 'names with - and .' => sub {
+    my $program = USDT::Program->new;
+    $program->provide('p', 'how-to.do', 'mod', 'a-b.c' => ['int']);
+    each_tool($program->pid, 'how-to.do', 'a-b.c', firing($program, 'a-b.c', 'i:-5'),
+        qr/^# perf cannot trace it: only letters, digits and _ may be in the name of a probe$/m, [-5]);
+    is($program->quit, 0, 'the program ended well');
+};
+
 my $no_sdt = system("echo '#include <sys/sdt.h>' | $cc -E - > /dev/null 2>&1") == 0 ? ''
     : '<sys/sdt.h> (package systemtap-sdt-dev) is not installed';
-USDT::Tracer::subtest_unless($no_sdt || USDT::Tracer::emulated('a compile-time probe'), 'compile-time probes', \&static_probes);
+$no_sdt ||= USDT::Tracer::emulated('a compile-time probe');
+USDT::Tracer::subtest_unless($no_sdt, 'compile-time probes', \&static_probes);
+
+# A path that shells, gdb, bpftrace and the kernel each take in another way, or do not take.
+USDT::Tracer::subtest_unless($no_sdt, 'a path of special characters', sub {
+    for ([q{it's "a" $dir; # of some\\}, qr/^# perf cannot trace it: the path of the file has a blank, a quote/m],
+        ['a:b', qr/^# \w+ cannot trace it: the path of the file has a (colon$|blank, a quote or # : ,$)/m]) {
+        my ($name, $cannot) = @$_;
+        my ($program, $dir) = start_static($name);
+        each_tool($program->pid, 'howstatic', 'places', sub { $program->ok('x') }, $cannot, [-1120], [-1119]);
+        is($program->quit, 0, 'the program ended well');
+    }
+});
+
+# Where libusdt has no directory for a file: a memfd, which has no name.
+my $no_mounts = $> != 0 ? 'only root can mount'
+    : system('unshare -m true 2>/dev/null') != 0 ? 'a mount namespace is not permitted here' : '';
+USDT::Tracer::subtest_unless($no_mounts || USDT::Tracer::emulated('noexec'), 'an image in a memfd', sub {
+    my $program = USDT::Program->new(env => { XDG_RUNTIME_DIR => '' }, command => ['unshare', '-m', 'sh', '-c',
+        'mount -t tmpfs -o noexec none /run && mount -t tmpfs -o noexec none /tmp && exec "$@"', 'sh']);
+    $program->provide('p', 'howhidden', 'mod', h => ['int']);
+    my $how = each_tool($program->pid, 'howhidden', 'h', firing($program, 'h', 'i:-5'),
+        qr/^# perf cannot trace it: the file has no name any more$/m, [-5]);
+    like($how->{bpftrace}, qr/'usdt:\*:howhidden:h /, 'an old bpftrace finds it');
+    like($how->{new}, qr{'usdt:/proc/\d+/fd/\d+:howhidden:h }, 'a new one is told where it is');
+    is($program->quit, 0, 'the program ended well');
+});
+
+# In a container: the path is one of its own.
+$no_mounts ||= USDT::Tracer::emulated('a mount');
+USDT::Tracer::subtest_unless($no_mounts, 'an image that only the program sees', sub {
+    my $program = USDT::Program->new(env => { XDG_RUNTIME_DIR => '' }, command => ['unshare', '-m', 'sh', '-c',
+        'mount -t tmpfs -o mode=755 none /run && exec "$@"', 'sh']);
+    $program->provide('p', 'howcontained', 'mod', c => ['int']);
+    each_tool($program->pid, 'howcontained', 'c', firing($program, 'c', 'i:-5'),
+        qr/^# perf cannot trace it: the process sees other files/m, [-5]);
+    is($program->quit, 0, 'the program ended well');
+});
 
 # Every form of an operand, and what the kernel is told.
 subtest 'operands of each processor' => sub {
@@ -260,7 +330,8 @@ END
         ['3 0 -4 4(%esp)', '-', '+4(%sp):s32'], ['3 0 4 4(%esp)', 'char *', '+4(%sp):x32'],
         ['3 0 4 %eax', 'char *', '+0(%ax):string'], ['3 0 4 %esi', 'void *', '%si:x32'],
         ['183 1 -4 x0', '-', '%x0:s32'], ['183 1 4 w30', '-', '%x30:u32'], ['183 1 8 [sp, 8]', '-', '+8(%sp):u64'],
-        ['183 1 8 [sp]', '-', '+0(%sp):u64'], ['183 1 8 [x29,-16]', '-', '-16(%x29):u64'], ['183 1 8 x1', 'char *', '+0(%x1):string'],
+        ['183 1 8 [sp]', '-', '+0(%sp):u64'], ['183 1 8 [x29,-16]', '-', '-16(%x29):u64'],
+        ['183 1 8 x1', 'char *', '+0(%x1):string'],
         ['183 1 -4 -5', '-', '\-5:s32'], ['183 1 8 [x1, x2]', '-', 'none'], ['183 1 4 x31', '-', 'none'],
         ['183 1 8 [sp, 8', '-', 'none'], ['183 1 8 d0', '-', 'none'], ['243 1 8 a0', '-', 'none'],
     );
@@ -273,10 +344,12 @@ subtest 'errors' => sub {
     my $program = USDT::Program->new;
     $program->provide('p', 'howfails', 'mod', map { ("p$_" => []) } 1 .. 7);
     my $pid = $program->pid;
-    for (['', 2, qr/^usdt: how: of which process\? -p PID/], ["-p $pid", 2, qr/^usdt: how: which probe\? usdt how -p $pid PROVIDER:PROBE$/],
-        ["-p $pid a:b c:d", 2, qr/^usdt: how: one PROVIDER:PROBE only/], ['-p x a:b', 2, qr/^usdt: -p x: a process is a number/],
+    for (['', 2, qr/^usdt: how: of which process\? -p PID/],
+        ["-p $pid", 2, qr/^usdt: how: which probe\? usdt how -p $pid PROVIDER:PROBE$/],
+        ["-p $pid a:b c:d", 2, qr/^usdt: how: one PROVIDER:PROBE only/],
+        ['-p x a:b', 2, qr/^usdt: -p x: a process is a number/],
         ["-p $pid howfails:none", 1, qr/^usdt: how: howfails:none: process $pid has no such probe: usdt list -p $pid/],
-        ["-p $pid 'howfails:*'", 1, qr/^usdt: how: howfails:\*: 7 probes are like it: name one: (howfails:p\d, ){5}\.\.\.$/],
+        ["-p $pid 'howfails:*'", 1, qr/^usdt: how: howfails:\*: 7 probes are like it: name one: (howfails:p\d, ){5}\./],
         ['-p 99999999 a:b', 1, qr/^usdt: process 99999999: there is none/], ['--nothing', 2, qr/^usdt: /]) {
         my ($arguments, $code, $message) = @$_;
         my @lines = split /\n/, qx{$out/usdt how $arguments 2>&1 >/dev/null};
@@ -286,7 +359,7 @@ subtest 'errors' => sub {
     }
     like(qx{$out/usdt how --help}, qr/^usage: usdt how -p PID PROVIDER:PROBE\n/, '--help');
     is($?, 0, 'is no error');
-    like(how($pid, 'howfails:p[3]')->{text}, qr/^# howfails:p3\(\) in process $pid$/m, 'a pattern that one probe is like');
+    like(how($pid, 'howfails:p[3]')->{text}, qr/^# howfails:p3\(\) in process $pid$/m, 'a pattern of one probe');
     is($program->quit, 0, 'the program ended well');
 };
 done_testing;

@@ -5,6 +5,8 @@
 #include "tool.h"
 
 #include <ctype.h>
+#include <dirent.h>
+#include <elf.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,7 +18,7 @@ static const char usage[] =
     "usage: usdt how -p PID PROVIDER:PROBE\n"
     "\n"
     "Prints commands that show the hits of a probe of a process, with its arguments: for bpftrace, perf, gdb, ftrace\n"
-    "and dtrace. Each is to be pasted into a shell, runs until Ctrl-C, and then leaves nothing behind.\n"
+    "and dtrace. Each is to be pasted into a shell, runs until Ctrl-C, and then cleans up (perf leaves perf.data).\n"
     "PROVIDER:PROBE may have *, ? and [], if one probe only is like it.\n"
     "\n"
     "  -p PID    of this process\n"
@@ -29,6 +31,8 @@ struct argument {
     struct elf_operand operand;
     const char *type; /* NULL: not known */
     bool unfit;       /* a float, or of a width that no tracer has */
+    bool odd;         /* or at a place that tracers get wrong: a variable by its name, as "counter(%rip)" */
+    char fetch[64];   /* what the kernel fetches it by, as a number; or "" */
 };
 
 struct how {
@@ -36,7 +40,8 @@ struct how {
     const struct elf_file *file;
     const struct elf_probe *probe; /* of the first site */
     const struct elf_probe *sites[64]; /* all in one file: a compile-time probe has one for each place it is at */
-    size_t site_count;
+    size_t site_count, untold; /* sites; those that there is no room for */
+    size_t elsewhere;          /* probes of this name in other files of the process */
     uint64_t base;  /* of the file in the process */
     char *path;     /* of the file, for a tracer to open; NULL: the file has no name */
     bool same_root; /* the process has it by this path, too */
@@ -44,7 +49,8 @@ struct how {
     char label[61]; /* the probe's name, as the kernel takes it for an event */
     struct argument arguments[ARGUMENTS_MAX];
     size_t count;
-    bool any_unfit;
+    bool any_unfit, any_odd;
+    bool gdb_knows; /* the words that the note has for the arguments' places */
 };
 
 /* A word for the shell. To be freed. */
@@ -87,11 +93,14 @@ static void append(char **text, char *more)
     *text = both;
 }
 
-/* A comment may hold what a file says: a line of it must not become a command. */
+/*
+ * A comment may hold what a file says, which must not become a command; nor may what we say, pasted into a shell that
+ * takes comments in scripts only (zsh): no comment has a quote or the like.
+ */
 static void print_printable(const char *text)
 {
     for (; *text != '\0'; text++)
-        putchar(*text >= ' ' && *text <= '~' ? *text : '?');
+        putchar(*text >= ' ' && *text <= '~' && strchr("'\"`$\\!;&|<>", *text) == NULL ? *text : '?');
 }
 
 /* ---- what the languages of the tracers have in common ---- */
@@ -118,14 +127,43 @@ static const struct language dtrace = {
                { "(int8_t)", "(int16_t)", "(int)", "(int64_t)" } },
 };
 
+/*
+ * An argument by its register, for gdb: "(short)$rdi", "*(short *)($rsp + 8)". If gdb cannot read one argument of a
+ * note it reads none: 13 knows no %r8b, no floats and no variables. To be freed; NULL: it is not known.
+ */
+static char *by_register(const struct how *how, const struct argument *argument)
+{
+    static const char *const types[] = { "char", "short", "int", "long long" };
+    int bytes = argument->operand.bytes;
+    const char *sign = argument->operand.is_signed ? "signed" : "unsigned";
+    const char *type = types[bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3], *fetch = argument->fetch;
+    const char *name = strchr(fetch, '%');
+    if (fetch[0] == '\\')
+        return tool_format("%ld", strtol(fetch + 1, NULL, 10));
+    if (name == NULL)
+        return NULL;
+    name++;
+    /* The kernel says di where gdb says rdi or edi. */
+    const char *prefix = isdigit((unsigned char)name[1]) || how->file->machine == EM_AARCH64 ? ""
+                         : how->file->wide ? "r" : "e";
+    int len = (int)strcspn(name, "):");
+    if (fetch[0] == '%')
+        return tool_format("(%s %s)$%s%.*s", sign, type, prefix, len, name);
+    return tool_format("*(%s %s *)($%s%.*s %+ld)", sign, type, prefix, len, name, strtol(fetch, NULL, 10));
+}
+
 /* printf("NAME %d %s\n", (int32)arg0, str(arg1)) as far as the language takes arguments; without the brackets. */
 static char *printf_of(const struct how *how, const struct language *language, size_t most, const char *end)
 {
     char *format = tool_format("%s", how->label), *values = tool_strdup("");
     for (size_t i = 0; i < how->count && i < most; i++) {
         const struct argument *argument = &how->arguments[i];
-        if (argument->unfit)
+        bool direct = language == &gdb && !how->gdb_knows;
+        char *value = direct ? by_register(how, argument) : tool_format("%s%zu", language->argument, i);
+        if (argument->unfit || argument->odd || value == NULL) {
+            free(value);
             continue;
+        }
         enum type_kind kind = type_kind(argument->type);
         int bytes = argument->operand.bytes;
         size_t width = bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3;
@@ -134,7 +172,8 @@ static char *printf_of(const struct how *how, const struct language *language, s
         const char *percent = kind == TYPE_POINTER ? "0x%" : "%", *length = !string && bytes == 8 ? language->wide : "";
         char letter = string ? 's' : kind == TYPE_POINTER ? 'x' : is_signed ? 'd' : 'u';
         append(&format, tool_format(" %s%s%c", percent, length, letter));
-        append(&values, tool_format(", %s%s%zu%s", before, language->argument, i, string ? language->string_end : ""));
+        append(&values, tool_format(", %s%s%s", before, value, string ? language->string_end : ""));
+        free(value);
     }
     char *text = tool_format("\"%s%s\"%s", format, end, values);
     free(format);
@@ -142,16 +181,39 @@ static char *printf_of(const struct how *how, const struct language *language, s
     return text;
 }
 
-static void say_left_out(const struct how *how, size_t most)
+static bool is_unfit(const struct elf_operand *operand)
+{
+    int bytes = operand->bytes;
+    return operand->is_float || (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8);
+}
+
+static void print_place(const struct argument *argument)
+{
+    if (argument->operand.is_float)
+        printf("floating-point numbers");
+    else if (argument->unfit)
+        printf("numbers of %d bytes", argument->operand.bytes);
+    else
+        print_printable(argument->operand.place);
+}
+
+static void say_too_many(const struct how *how, size_t most)
 {
     if (how->count == most + 1)
         printf("# Argument %zu is left out: it takes %zu.\n", most + 1, most);
     else if (how->count > most)
         printf("# Arguments %zu to %zu are left out: it takes %zu.\n", most + 1, how->count, most);
+}
+
+static void say_left_out(const struct how *how, size_t most)
+{
+    say_too_many(how, most);
     for (size_t i = 0; i < how->count && i < most; i++)
-        if (how->arguments[i].unfit)
-            printf("# Argument %zu is left out: it cannot read %s.\n", i + 1,
-                   how->arguments[i].operand.is_float ? "floating-point numbers" : "one of this width");
+        if (how->arguments[i].unfit || how->arguments[i].odd) {
+            printf("# Argument %zu is left out: it cannot read ", i + 1);
+            print_place(&how->arguments[i]);
+            printf(".\n");
+        }
 }
 
 static bool is_plain(const char *name)
@@ -168,19 +230,18 @@ static bool is_plain(const char *name)
 static const char *bpftrace_path(const struct how *how)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./";
-    if (how->path == NULL)
-        return how->mapped;
     return how->same_root && how->path[strspn(how->path, plain)] == '\0' ? how->path : "*";
 }
 
-static void show_one_bpftrace(const struct how *how, const char *version, size_t most)
+static void show_one_bpftrace(const struct how *how, const char *version, const char *path, size_t most)
 {
     printf("# bpftrace %s, as root\n", version);
     say_left_out(how, most);
+    if (how->any_odd)
+        printf("# A new one may refuse the probe for it.\n");
     char *values = printf_of(how, &bpftrace, most, "\\n");
     const struct elf_probe *probe = how->probe;
-    char *script = tool_format("usdt:%s:%s:%s { printf(%s); }", bpftrace_path(how), probe->provider, probe->name,
-                               values);
+    char *script = tool_format("usdt:%s:%s:%s { printf(%s); }", path, probe->provider, probe->name, values);
     char *word = quoted(script);
     printf("bpftrace -p %d -e %s\n\n", (int)how->pid, word);
     free(word);
@@ -191,33 +252,38 @@ static void show_one_bpftrace(const struct how *how, const char *version, size_t
 /* 0.17 reads the six arguments that are in registers on x86_64, 0.27 all that a note has. */
 static void show_bpftrace(const struct how *how)
 {
-    if (how->any_unfit) {
-        printf("# bpftrace cannot trace it: an argument is a floating-point number, or of an unusual width\n\n");
+    const char *why = how->any_unfit ? "an argument is a floating-point number, or of an unusual width"
+                      : how->path != NULL && strchr(how->path, ':') != NULL ? "the path of the file has a colon" : NULL;
+    if (why != NULL) {
+        printf("# bpftrace cannot trace it: %s\n\n", why);
         return;
     }
     enum { OLD_MOST = 6 };
-    if (how->count <= OLD_MOST) {
-        show_one_bpftrace(how, "(0.17 and newer)", OLD_MOST);
+    const char *path = bpftrace_path(how);
+    if (how->count <= OLD_MOST && how->path != NULL) {
+        show_one_bpftrace(how, "(0.17 and newer)", path, OLD_MOST);
     } else {
-        show_one_bpftrace(how, "(old: 0.17 to 0.24)", OLD_MOST);
-        show_one_bpftrace(how, "(new: 0.25 and newer)", bpftrace.most);
+        show_one_bpftrace(how, "(old: 0.17 to 0.24)", path, OLD_MOST);
+        /* A new one passes by what is deleted, as a memfd is, unless it is given a path to it. */
+        show_one_bpftrace(how, "(new: 0.25 and newer)", how->path != NULL ? path : how->mapped, bpftrace.most);
     }
 }
 
 /* perf takes what is in a register or at an offset from one: what the kernel can fetch and is no constant. */
-static bool perf_takes(const struct how *how, const struct argument *argument)
+static bool perf_takes(const struct argument *argument)
 {
-    char expression[64];
-    return fetch_operand(how->file, &argument->operand, NULL, expression, sizeof expression) && expression[0] != '\\';
+    return argument->fetch[0] != '\0' && argument->fetch[0] != '\\';
 }
 
 static const char *perf_cannot(const struct how *how)
 {
     bool plain = is_plain(how->probe->provider) && is_plain(how->probe->name);
+    static const char no_path[] = " \t\n#:,'\"\\";
     return how->path == NULL ? "the file has no name any more"
+           : !how->same_root ? "the process sees other files than perf does (as in a container)"
            : how->file->build_id[0] == '\0' ? "the file has no build-id"
-           : !plain ? "only letters, digits and _ may be in the probe's name"
-           : how->path[strcspn(how->path, " \t\n#'\"\\")] != '\0' ? "the file's path has a blank, # or a quote"
+           : !plain ? "only letters, digits and _ may be in the name of a probe"
+           : how->path[strcspn(how->path, no_path)] != '\0' ? "the path of the file has a blank, a quote or # : ,"
            : how->any_unfit ? "an argument is a floating-point number, or of an unusual width"
                             : NULL;
 }
@@ -233,18 +299,21 @@ static void show_perf(const struct how *how)
     char *path = quoted(how->path);
     const char *provider = how->probe->provider, *name = how->probe->name;
     printf("# perf (with libelf), as root; Ctrl-C ends the recording, then it is shown. perf counts from arg1\n");
-    say_left_out(how, PERF_MOST);
+    say_too_many(how, PERF_MOST);
     for (size_t i = 0; i < how->count && i < PERF_MOST; i++) {
-        if (!perf_takes(how, &how->arguments[i]))
+        if (!perf_takes(&how->arguments[i]))
             printf("# Argument %zu is left out: perf takes only what is in a register or beside one.\n", i + 1);
         else if (type_kind(how->arguments[i].type) == TYPE_STRING)
-            printf("# Argument %zu is shown as the string's address: perf does not follow it.\n", i + 1);
+            printf("# Argument %zu is shown as the address of the string: perf does not follow it.\n", i + 1);
+        else if (how->arguments[i].operand.is_signed && how->arguments[i].operand.bytes < 4)
+            printf("# Argument %zu is shown without its sign: -1 as %d.\n", i + 1,
+                   how->arguments[i].operand.bytes == 1 ? UINT8_MAX : UINT16_MAX);
     }
     printf("(trap : INT\n"
            "perf buildid-cache --add %s\n"
            "perf probe sdt_%s:%s\n"
-           "perf record -e 'sdt_%s:%s%s' -p %d\n"
-           "perf script\n"
+           "perf record -N -o perf.data -e 'sdt_%s:%s%s' -p %d\n" /* named: else it may be sent to standard output */
+           "perf script -i perf.data\n"
            "perf probe -d 'sdt_%s:%s%s'\n"
            "perf buildid-cache --remove %s)\n\n",
            path, provider, name, provider, name, how->site_count > 1 ? "*" : "", (int)how->pid, provider, name,
@@ -256,21 +325,26 @@ static void show_gdb(const struct how *how)
 {
     printf("# gdb; the process stands still for a moment at each hit\n");
     say_left_out(how, gdb.most);
+    for (size_t i = 0; !how->gdb_knows && i < how->count && i < gdb.most; i++)
+        if (!how->arguments[i].unfit && !how->arguments[i].odd && how->arguments[i].fetch[0] == '\0')
+            printf("# Argument %zu is left out: gdb would read it if it could read all of them.\n", i + 1);
     char *values = printf_of(how, &gdb, gdb.most, "\\n");
-    printf("gdb -nx -q -batch -p %d -x /dev/stdin <<'END'\n", (int)how->pid);
+    printf("gdb -nx -q -batch -p %d ", (int)how->pid);
     /* An image that was made at run time is none that the dynamic linker has loaded: gdb is told where it is. */
     if (how->probe->types != NULL) {
         char *path = in_double_quotes(how->path != NULL ? how->path : how->mapped);
-        printf("add-symbol-file %s -o %#" PRIx64 "\n", path, how->base);
+        char *command = tool_format("add-symbol-file %s -o %#" PRIx64, path, how->base), *word = quoted(command);
+        printf("-ex %s ", word);
+        free(word);
+        free(command);
         free(path);
     }
-    printf("break -probe-stap %s:%s\n"
-           "commands\n"
+    /* "commands" takes what it is to do at each hit from standard input, for which it prints prompts. */
+    printf("-ex 'break -probe-stap %s:%s' -ex commands -ex 'echo \\n' -ex continue <<'END'\n"
            "silent\n"
            "printf %s\n"
            "continue\n"
            "end\n"
-           "continue\n"
            "END\n\n",
            how->probe->provider, how->probe->name, values);
     free(values);
@@ -300,8 +374,8 @@ static char *uprobe_event(const struct how *how, const char *event, size_t numbe
     for (size_t i = 0; i < how->count && elf_next_operand(&at, &operand); i++) {
         char expression[96];
         if (!fetch_operand(how->file, &operand, how->arguments[i].type, expression, sizeof expression)) {
-            printf("# Argument %zu is left out: the kernel cannot fetch ", i + 1);
-            print_printable(operand.is_float ? "floating-point numbers" : operand.place);
+            printf("# Argument %zu is left out: it cannot read ", i + 1);
+            print_place(&(struct argument){ .operand = operand, .unfit = is_unfit(&operand) });
             printf(".\n");
             continue;
         }
@@ -317,11 +391,13 @@ static void show_ftrace(const struct how *how)
         tracefs = old_tracefs;
     char *instance = tool_format("instances/usdt-%d-%s", (int)how->pid, how->label);
     char *events[sizeof how->sites / sizeof how->sites[0]], *texts[sizeof how->sites / sizeof how->sites[0]];
-    printf("# ftrace (the kernel's own tracer, without any package), as root\n");
+    printf("# ftrace (the tracer of the kernel itself, without any package), as root\n");
+    if (how->untold > 0)
+        printf("# At %zu more places it is not traced: these are many already.\n", how->untold);
     for (size_t i = 0; i < how->count; i++)
         if (!how->file->wide && type_kind(how->arguments[i].type) == TYPE_STRING)
-            printf("# Argument %zu may be shown as the string's address: the kernel reads pointers of its own width.\n",
-                   i + 1);
+            printf("# Argument %zu may be shown as the address of the string: the kernel takes pointers of its own\n"
+                   "# width from memory.\n", i + 1);
     for (size_t i = 0; i < how->site_count; i++) {
         events[i] = i == 0 ? tool_format("usdt_%d/%s", (int)how->pid, how->label)
                            : tool_format("usdt_%d/%.56s_%zu", (int)how->pid, how->label, i);
@@ -375,16 +451,36 @@ static void show_header(const struct how *how)
         count++;
     if (count > how->count)
         printf("# The file says where %zu of the %zu arguments are: the others are left out.\n", how->count, count);
+    if (how->elsewhere > 0)
+        printf("# Other files of this process have a probe of this name, too: those hits are not shown.\n");
     bool may_point = false;
     int word = how->file->wide ? 8 : 4;
     for (size_t i = 0; how->probe->types == NULL && i < how->count; i++)
         may_point |= !how->arguments[i].unfit && !how->arguments[i].operand.is_signed &&
                      how->arguments[i].operand.bytes == word;
     if (may_point)
-        printf("# Their types are not known: a uint%d may be a pointer. If arg0 is a string's, it is shown by %%s and\n"
-               "# str(arg0) for bpftrace, (char *)$_probe_arg0 for gdb, copyinstr(arg0) for dtrace; for ftrace\n"
-               "# arg0=%%di:u64 becomes arg0=+0(%%di):string.\n", 8 * word);
+        printf("# Their types are not known: a uint%d may be a pointer. If arg0 is one to a string, it is shown by\n"
+               "# %%s and str(arg0) for bpftrace, (char *)$_probe_arg0 for gdb, copyinstr(arg0) for dtrace. For\n"
+               "# ftrace arg0=%%di:u64 becomes arg0=+0(%%di):string.\n", 8 * word);
     putchar('\n');
+}
+
+/* /proc/PID/fd/N: a file that a process has open. To be freed; NULL: it has not. */
+static char *descriptor_path(pid_t pid, const struct stat *file)
+{
+    char *dir = tool_format("/proc/%d/fd", (int)pid), *found = NULL;
+    DIR *descriptors = opendir(dir);
+    struct dirent *entry;
+    while (found == NULL && descriptors != NULL && (entry = readdir(descriptors)) != NULL) {
+        struct stat st;
+        if (fstatat(dirfd(descriptors), entry->d_name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
+            st.st_dev == file->st_dev && st.st_ino == file->st_ino)
+            found = tool_format("%s/%s", dir, entry->d_name);
+    }
+    if (descriptors != NULL)
+        closedir(descriptors);
+    free(dir);
+    return found;
 }
 
 /* /proc/PID/map_files/START-END of the mapping that holds an address. To be freed. */
@@ -406,8 +502,12 @@ static char *mapped_path(pid_t pid, uint64_t address)
 static void find_paths(const struct process_probe *row, struct how *how)
 {
     struct stat here, there;
-    how->mapped = mapped_path(row->pid, row->address);
-    how->same_root = stat(row->path, &here) == 0 && stat(row->open_path, &there) == 0 && here.st_dev == there.st_dev &&
+    bool is_there = stat(row->open_path, &there) == 0;
+    /* Some tracers take no path below map_files: 0.17 of bpftrace. */
+    how->mapped = is_there ? descriptor_path(row->pid, &there) : NULL;
+    if (how->mapped == NULL)
+        how->mapped = mapped_path(row->pid, row->address);
+    how->same_root = is_there && stat(row->path, &here) == 0 && here.st_dev == there.st_dev &&
                      here.st_ino == there.st_ino;
     char *nameless = tool_format("/proc/%d/map_files/", (int)row->pid);
     if (how->same_root)
@@ -421,11 +521,19 @@ static void find_arguments(struct how *how)
 {
     const char *at = how->probe->operands;
     char **type = how->probe->types;
+    how->gdb_knows = true;
     while (how->count < ARGUMENTS_MAX && elf_next_operand(&at, &how->arguments[how->count].operand)) {
         struct argument *argument = &how->arguments[how->count++];
-        int bytes = argument->operand.bytes;
-        argument->unfit = argument->operand.is_float || (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8);
+        const char *place = argument->operand.place;
+        argument->unfit = is_unfit(&argument->operand);
         how->any_unfit |= argument->unfit;
+        if (!fetch_operand(how->file, &argument->operand, NULL, argument->fetch, sizeof argument->fetch))
+            argument->fetch[0] = '\0';
+        /* What has an index, as "(%rax,%rbx,4)", others than the kernel and perf do read. */
+        argument->odd = !argument->unfit && argument->fetch[0] == '\0' && strchr(place, ',') == NULL;
+        how->any_odd |= argument->odd;
+        how->gdb_knows &= !argument->unfit && !argument->odd &&
+                          !(strncmp(place, "%r", 2) == 0 && place[strlen(place) - 1] == 'b');
         if (type != NULL && *type != NULL)
             argument->type = *type++;
     }
@@ -481,11 +589,15 @@ static bool choose(const struct process_probes *probes, const char *glob, struct
         tool_complain("how: %s: no tracer takes its name: only letters, digits, _, - and . may be in it", glob);
         return false;
     }
-    for (size_t i = 0; i < probes->count && how->site_count < sizeof how->sites / sizeof how->sites[0]; i++) {
-        bool seen = probes->list[i].file != how->file;
+    for (size_t i = 0; i < probes->count; i++) {
+        bool here = probes->list[i].file == how->file, seen = false;
         for (size_t j = 0; j < how->site_count; j++)
-            seen |= how->sites[j]->site == probes->list[i].probe->site;
-        if (!seen)
+            seen |= here && how->sites[j]->site == probes->list[i].probe->site;
+        if (!here)
+            how->elsewhere++;
+        else if (!seen && how->site_count == sizeof how->sites / sizeof how->sites[0])
+            how->untold++;
+        else if (!seen)
             how->sites[how->site_count++] = probes->list[i].probe;
     }
     const char *name = how->probe->name;
@@ -517,9 +629,7 @@ int how_main(int argc, char **argv)
         return TOOL_USAGE;
     }
     struct process_probes probes;
-    if (!process_read(how.pid, argv[optind], &probes))
-        return TOOL_FAILED;
-    bool found = choose(&probes, argv[optind], &how);
+    bool found = process_read(how.pid, argv[optind], &probes) && choose(&probes, argv[optind], &how);
     if (found) {
         show_header(&how);
         show_bpftrace(&how);
