@@ -1,6 +1,6 @@
 /*
- * check.c - what the judges and the fuzz targets share: the rules' names, what a name is, what machine code
- * a site has, how wide a C type is.
+ * check.c - what the judges and the fuzz targets share: the rules' names and whose they are, what a name is,
+ * what machine code a site has, how wide a C type is.
  *
  * Knows nothing of documents. May not include a header of the library (see check.h).
  */
@@ -27,6 +27,46 @@ const char *check_rule_name(enum check_rule rule)
 const char *check_rule_text(enum check_rule rule)
 {
     return rules[rule].text;
+}
+
+/*
+ * facts/dof.md: the rules that a kernel answers with EINVAL (E2BIG for the size); those that it has no word
+ * for, and loses the provider. facts/linux.md: those without which tracers find no probes, or not each does;
+ * the code at a site, where it is known to be the library's. Of all others the facts say nothing.
+ */
+static const enum check_rule refuses[] = {
+    CHECK_DOF_MAGIC, CHECK_DOF_MODEL_KNOWN, CHECK_DOF_ENCODING, CHECK_DOF_VERSION,
+    CHECK_DOF_DIF_VERSION, CHECK_DOF_REGISTERS, CHECK_DOF_IDENT, CHECK_DOF_FLAGS, CHECK_DOF_SECTION_SIZE,
+    CHECK_DOF_LOADED_SMALL, CHECK_DOF_LOADED_LIMIT, CHECK_DOF_TABLE_BOUNDS, CHECK_DOF_TABLE_ALIGNED,
+    CHECK_DOF_SECTION_LOAD, CHECK_DOF_SECTION_BOUNDS, CHECK_DOF_SECTION_ALIGN, CHECK_DOF_SECTION_ALIGNED,
+    CHECK_DOF_STRINGS_NUL, CHECK_DOF_ENTRY_SIZE, CHECK_DOF_SECTION_ZERO, CHECK_DOF_PROVIDER_SHORT,
+    CHECK_DOF_REFERENCE, CHECK_DOF_STRING, CHECK_DOF_PROVIDER_FIELD, CHECK_DOF_PROBES_NONE,
+    CHECK_DOF_FUNCTION_LONG, CHECK_DOF_PROBE_LONG, CHECK_DOF_TYPE_LONG, CHECK_DOF_MAP_BOUNDS,
+    CHECK_DOF_OFFSETS_NONE, CHECK_DOF_OFFSETS_BOUNDS, CHECK_DOF_ENABLED_BOUNDS, CHECK_DOF_SAME_ADDRESS,
+    CHECK_ELF_SHORT, CHECK_ELF_MAGIC, CHECK_ELF_CLASS, CHECK_ELF_DATA, CHECK_ELF_MACHINE,
+    CHECK_ELF_TABLE_NONE, CHECK_ELF_TABLE_ENTRY, CHECK_ELF_TABLE_BOUNDS, CHECK_ELF_SEGMENT_BOUNDS, CHECK_ELF_NAMES,
+    CHECK_ELF_SECTION_BOUNDS, CHECK_ELF_NAMES_NUL, CHECK_ELF_NAME_BOUNDS, CHECK_ELF_SECTION_TYPE,
+    CHECK_ELF_NOTES_ALIGNED, CHECK_ELF_NOTE_BOUNDS, CHECK_ELF_NOTE_OWNER, CHECK_ELF_NOTE_STRINGS,
+    CHECK_ELF_NOTE_SITE, CHECK_ELF_NOTE_SEMAPHORE, CHECK_ELF_CODE_SITE, CHECK_ELF_CODE_PAGE,
+};
+static const enum check_rule loses[] = {
+    CHECK_DOF_PROVIDER_NONE, CHECK_DOF_PROVIDER_LONG, CHECK_DOF_PROVIDER_NAME, CHECK_DOF_PROVIDER_DIGIT,
+    CHECK_DOF_PROVIDER_RESERVED, CHECK_DOF_STABILITY, CHECK_DOF_FUNCTION_NAME, CHECK_DOF_PROBE_NAME,
+    CHECK_ELF_SECTION_MISSING, CHECK_ELF_ORDER, CHECK_ELF_PROVIDER_NAME, CHECK_ELF_PROBE_NAME,
+    CHECK_ELF_OPERAND_SIZE, CHECK_ELF_OPERAND_END, CHECK_ELF_OPERANDS,
+};
+
+enum check_answer check_answer(const char *system, const char *arch, enum check_rule rule)
+{
+    for (size_t i = 0; i < sizeof refuses / sizeof refuses[0]; i++)
+        if (refuses[i] == rule)
+            return CHECK_REFUSES;
+    for (size_t i = 0; i < sizeof loses / sizeof loses[0]; i++)
+        if (loses[i] == rule)
+            return CHECK_LOSES;
+    /* With another map the wrong stack slot is read for arguments >= 6. */
+    bool reads_wrong = strcmp(system, "freebsd") == 0 || (strcmp(system, "macos") == 0 && strcmp(arch, "arm64") != 0);
+    return rule == CHECK_DOF_MAP_IDENTITY && reads_wrong ? CHECK_LOSES : CHECK_OWN;
 }
 
 bool check_broken(struct check_verdict *verdict, enum check_rule rule, const char *format, ...)

@@ -196,14 +196,25 @@ struct check_given {
     /* ELF: the machine's page, all slots, the build-id. */
     size_t page, slots;
     const unsigned char *build_id;
-    /* DOF: by rule, those that are not judged; NULL: none. What keeps the judge within the bytes always is. */
+    /* By rule, those that are not judged; NULL: none. What keeps a judge within the bytes always is. */
     const bool *spared;
+    /* DOF: room for two addresses of each probe: then they are sorted rather than compared in pairs, and
+       DOF_TWICE is not judged. NULL: in pairs. */
+    uint64_t *room;
 };
 
 struct check_verdict {
     enum check_rule broken; /* CHECK_GOOD: none */
     char where[200];
 };
+
+/*
+ * What becomes of a document that breaks a rule. A kernel refuses it, or takes it and lists none of its
+ * probes; of an image, no tracer or not each finds the probes. The other rules are the library's own:
+ * kernels and tracers do without.
+ */
+enum check_answer { CHECK_OWN, CHECK_LOSES, CHECK_REFUSES };
+enum check_answer check_answer(const char *system, const char *arch, enum check_rule);
 
 /* True if every rule holds; otherwise the verdict says which does not, and where. */
 bool check_dof(const struct check_given *, const unsigned char *bytes, size_t len,

@@ -1,7 +1,7 @@
 /*
- * kernels.c - see kernels.h. What a document must be is fuzz/check_dof.c's; here is which of its rules a
- * kernel has, what it does about a broken one, and all that is around the document: the ioctl, the record,
- * generations, limits.
+ * kernels.c - see kernels.h. What a document must be is fuzz/check_dof.c's, and which of its rules a kernel
+ * has fuzz/check.c's; here is what a kernel does about a broken one, and all that is around the document: the
+ * ioctl, the record, generations, limits.
  */
 #include "kernels.h"
 #include "fuzz/check.h"
@@ -26,23 +26,6 @@ static const struct system {
     { "linux", "/dev/dtrace/helper", NULL, 0x4050d803, 0x4004d802, 256u << 20, 0, 3 },
 };
 enum { SYSTEMS = sizeof systems / sizeof systems[0], DOF_HELPER = 80 /* dof_helper_t but for FreeBSD */ };
-
-/* The rules that a kernel answers with EINVAL (E2BIG for the size); those that it has no word for, and
-   loses the provider. Of all others the facts say nothing: they are the library's own. */
-static const enum check_rule refuses[] = {
-    CHECK_DOF_MAGIC, CHECK_DOF_MODEL_KNOWN, CHECK_DOF_ENCODING, CHECK_DOF_VERSION,
-    CHECK_DOF_DIF_VERSION, CHECK_DOF_REGISTERS, CHECK_DOF_IDENT, CHECK_DOF_FLAGS, CHECK_DOF_SECTION_SIZE,
-    CHECK_DOF_LOADED_SMALL, CHECK_DOF_LOADED_LIMIT, CHECK_DOF_TABLE_BOUNDS, CHECK_DOF_TABLE_ALIGNED,
-    CHECK_DOF_SECTION_LOAD, CHECK_DOF_SECTION_BOUNDS, CHECK_DOF_SECTION_ALIGN, CHECK_DOF_SECTION_ALIGNED,
-    CHECK_DOF_STRINGS_NUL, CHECK_DOF_ENTRY_SIZE, CHECK_DOF_SECTION_ZERO, CHECK_DOF_PROVIDER_SHORT,
-    CHECK_DOF_REFERENCE, CHECK_DOF_STRING, CHECK_DOF_PROVIDER_FIELD, CHECK_DOF_PROBES_NONE,
-    CHECK_DOF_FUNCTION_LONG, CHECK_DOF_PROBE_LONG, CHECK_DOF_TYPE_LONG, CHECK_DOF_MAP_BOUNDS,
-    CHECK_DOF_OFFSETS_NONE, CHECK_DOF_OFFSETS_BOUNDS, CHECK_DOF_ENABLED_BOUNDS, CHECK_DOF_SAME_ADDRESS,
-};
-static const enum check_rule loses[] = {
-    CHECK_DOF_PROVIDER_NONE, CHECK_DOF_PROVIDER_LONG, CHECK_DOF_PROVIDER_NAME, CHECK_DOF_PROVIDER_DIGIT,
-    CHECK_DOF_PROVIDER_RESERVED, CHECK_DOF_STABILITY, CHECK_DOF_FUNCTION_NAME, CHECK_DOF_PROBE_NAME,
-};
 
 /* What was submitted and not removed, oldest first. */
 static struct document {
@@ -83,16 +66,12 @@ void kernel_boot(const char *system, const char *arch)
     kernel = (struct kernel){ .system = system, .arch = arch, .device = booted->device,
                               .other_device = booted->other_device, .limit = booted->limit };
 
-    memset(is_lost, 0, sizeof is_lost);
-    for (size_t i = 0; i < sizeof loses / sizeof loses[0]; i++)
-        is_lost[loses[i]] = true;
-    /* With another map the wrong stack slot is read for arguments >= 6. */
-    is_lost[CHECK_DOF_MAP_IDENTITY] = is_system("freebsd") || (is_system("macos") && is_x86());
-    memset(spared_or_lost, true, sizeof spared_or_lost);
-    for (size_t i = 0; i < sizeof refuses / sizeof refuses[0]; i++)
-        spared_or_lost[refuses[i]] = false;
-    for (int i = 0; i < CHECK_RULES; i++)
-        spared[i] = spared_or_lost[i] && !is_lost[i];
+    for (int i = 0; i < CHECK_RULES; i++) { /* of images, kernels know nothing */
+        enum check_answer answer = i < CHECK_ELF_SHORT ? check_answer(system, arch, (enum check_rule)i) : CHECK_OWN;
+        is_lost[i] = answer == CHECK_LOSES;
+        spared_or_lost[i] = answer != CHECK_REFUSES;
+        spared[i] = answer == CHECK_OWN;
+    }
 }
 
 bool kernel_has_rule(int rule)
