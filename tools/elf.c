@@ -1,7 +1,7 @@
 /*
  * elf.c - the USDT probes that an ELF file describes in .note.stapsdt (SystemTap's notes, version 3), and
- * what libusdt adds in .usdt.probes. Reads with pread(), never more than the file has: it may be any file, and may
- * change meanwhile.
+ * what libusdt adds in .usdt.probes. Reads with pread() or from memory, never more than there is: it may be
+ * any file, and may change meanwhile.
  */
 #include "tool.h"
 
@@ -12,10 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STAPSDT_TYPE = 3, MOST_BYTES = 1 << 30 };
+/* More segments than any program has: each note's address is looked for in them. */
+enum { STAPSDT_TYPE = 3, MOST_BYTES = 1 << 30, MOST_SEGMENTS = 256 };
 
 struct reader {
     int fd;
+    const char *bytes; /* NULL: read from fd */
     uint64_t size;
     bool wide;
     const char *why;
@@ -30,6 +32,8 @@ static char *read_part(struct reader *reader, uint64_t offset, uint64_t size)
     }
     char *bytes = tool_calloc(1, (size_t)size + 1);
     size_t done = 0;
+    if (reader->bytes != NULL)
+        return memcpy(bytes, reader->bytes + offset, (size_t)size);
     while (done < size) {
         ssize_t n = pread(reader->fd, bytes + done, (size_t)size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
@@ -118,9 +122,13 @@ static uint64_t offset_of(const struct reader *reader, const struct tables *tabl
 static bool read_tables(struct reader *reader, struct tables *tables)
 {
     unsigned char ident[EI_NIDENT];
-    char *bytes = NULL;
+    char *bytes = read_part(reader, 0, sizeof ident);
+    bool is_elf = bytes != NULL && memcmp(bytes, ELFMAG, SELFMAG) == 0;
+    if (is_elf)
+        memcpy(ident, bytes, sizeof ident);
+    free(bytes);
     reader->why = "it is no ELF file";
-    if (pread(reader->fd, ident, sizeof ident, 0) != sizeof ident || memcmp(ident, ELFMAG, SELFMAG) != 0)
+    if (!is_elf)
         return false;
     reader->wide = ident[EI_CLASS] == ELFCLASS64;
     reader->why = "its byte order is another machine's";
@@ -143,6 +151,9 @@ static bool read_tables(struct reader *reader, struct tables *tables)
     reader->why = "it has no section headers";
     if (header->e_shnum == 0 || header->e_shstrndx >= header->e_shnum || header->e_shentsize != section_size ||
         (header->e_phnum > 0 && header->e_phentsize != segment_size))
+        return false;
+    reader->why = "it has more segments than any program";
+    if (header->e_phnum > MOST_SEGMENTS)
         return false;
     tables->sections = read_part(reader, header->e_shoff, header->e_shnum * section_size);
     tables->segments = read_part(reader, header->e_phoff, header->e_phnum * segment_size);
@@ -248,11 +259,15 @@ static void read_file(struct reader *reader, struct tables *tables, struct elf_f
     Elf64_Shdr base = find_section(reader, tables, ".stapsdt.base");
     file->wide = reader->wide;
     file->machine = tables->header.e_machine;
+    uint64_t left = reader->size; /* sections of notes may not be the same bytes again and again */
     for (size_t i = 1; i < tables->header.e_shnum; i++) {
         Elf64_Shdr section = section_at(reader, tables->sections, i);
         if (section.sh_type != SHT_NOTE || section.sh_name >= tables->names_size ||
             strcmp(tables->names + section.sh_name, ".note.stapsdt") != 0)
             continue;
+        if (section.sh_size > left)
+            break;
+        left -= section.sh_size;
         char *notes = read_part(reader, section.sh_offset, section.sh_size);
         if (notes != NULL)
             read_notes(reader, tables, notes, section.sh_size, base.sh_type == SHT_NULL ? 0 : base.sh_addr, file);
@@ -266,28 +281,38 @@ static void read_file(struct reader *reader, struct tables *tables, struct elf_f
     read_build_id(reader, tables, file);
 }
 
-struct elf_file *elf_read(int fd, const char **why)
+static struct elf_file *read_all(struct reader *reader, const char **why)
 {
-    struct reader reader = { .fd = fd };
     struct tables tables = { .sections = NULL };
     struct elf_file *file = tool_calloc(1, sizeof *file);
-    struct stat st;
-    if (fstat(fd, &st) != 0) {
-        reader.why = strerror(errno);
-    } else if (!S_ISREG(st.st_mode)) {
-        reader.why = "it is no regular file";
-    } else {
-        reader.size = (uint64_t)st.st_size;
-        if (read_tables(&reader, &tables)) {
-            reader.why = "it has no probes";
-            read_file(&reader, &tables, file);
-        }
+    if (reader->why == NULL && read_tables(reader, &tables)) {
+        reader->why = "it has no probes";
+        read_file(reader, &tables, file);
     }
     free(tables.sections);
     free(tables.segments);
     free(tables.names);
-    *why = file->count > 0 ? NULL : reader.why;
+    *why = file->count > 0 ? NULL : reader->why;
     return file;
+}
+
+struct elf_file *elf_read(int fd, const char **why)
+{
+    struct reader reader = { .fd = fd };
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        reader.why = strerror(errno);
+    else if (!S_ISREG(st.st_mode))
+        reader.why = "it is no regular file";
+    else
+        reader.size = (uint64_t)st.st_size;
+    return read_all(&reader, why);
+}
+
+struct elf_file *elf_read_bytes(const void *bytes, size_t len, const char **why)
+{
+    struct reader reader = { .fd = -1, .bytes = bytes, .size = len };
+    return read_all(&reader, why);
 }
 
 void elf_free(struct elf_file *file)

@@ -4,6 +4,7 @@
  *     usdt.c      the command line: options, help, errors
  *     elf.c       the probes of a file                  (any bytes: hostile files do no harm)
  *     process.c   the files of a process, and whether their probes are traced
+ *     decode.c    what is in a DOF document or an image, and which systems take it (any bytes)
  *     list.c ...  one for each subcommand
  */
 #ifndef TOOL_H
@@ -51,6 +52,7 @@ struct elf_file {
 
 /* Reads the probes of an ELF file; a file that is none, or is damaged, has no probes: then *why says so. */
 struct elf_file *elf_read(int fd, const char **why);
+struct elf_file *elf_read_bytes(const void *, size_t len, const char **why); /* the same of a file in memory */
 void elf_free(struct elf_file *);
 
 /* One operand of a note: "-4@%edi", "8@16(%rsp)", "-4@[sp, 8]", "4@$7", "8f@%xmm0". */
@@ -88,6 +90,15 @@ bool process_takes(const char *glob, const char *provider, const char *name);
 /* The probes of a process, or of all with pid 0. False: the process cannot be read, the reason was printed. */
 bool process_read(pid_t pid, const char *glob, struct process_probes *);
 void process_free(struct process_probes *);
+
+/*
+ * decode.c: prints what a DOF document or an ELF image holds, and what each system says of it. TOOL_DONE: one accepts
+ * it; TOOL_FAILED: none does; DECODE_NEITHER: it is neither, nothing was printed.
+ */
+enum { DECODE_NEITHER = -1 };
+int decode(const unsigned char *bytes, size_t len, FILE *out);
+/* Prints a name of a file: all but printable ASCII as \xNN, and no more of it than `most` bytes. */
+void decode_name(FILE *out, const char *name, size_t most);
 
 /* The subcommands, with the arguments behind their name. They return the exit code. */
 int list_main(int argc, char **argv);

@@ -14,6 +14,7 @@ static const char usage[] =
     "usage: usdt COMMAND [ARGUMENT]...\n"
     "\n"
     "  list [-p PID] [GLOB]            where the probes are, and whether they are traced\n"
+    "  dump FILE|PID                   what a DOF document or an image holds, and which systems accept it\n"
     "\n"
     "usdt COMMAND --help says more. --version: of this command and its library.\n"
     "Exit codes: 0, done; 1, not done, or nothing found; 2, wrong use. Errors are one line on standard error.\n";
@@ -23,6 +24,7 @@ static const struct command {
     int (*main)(int argc, char **argv);
 } commands[] = {
     { "list", list_main },
+    { "dump", dump_main },
 };
 
 void tool_complain(const char *format, ...)
