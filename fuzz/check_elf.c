@@ -472,7 +472,8 @@ static bool judge_operands(struct image *image, size_t i, const char *text, int 
         WANT(has_width && width <= image->processor->word, OPERAND_SIZE, "note %zu, operand %zu: %.20s", i, n, text);
         place_of(image->given->arch, n, width, place);
         bool has_place = has_width && strncmp(text + 2, place, strlen(place)) == 0;
-        WANT(has_place, OPERAND_PLACE, "note %zu, operand %zu: %.20s, not %s", i, n, has_width ? text + 2 : text, place);
+        WANT(has_place, OPERAND_PLACE, "note %zu, operand %zu: %.20s, not %s", i, n, has_width ? text + 2 : text,
+             place);
         text = is_spared(image, CHECK_ELF_OPERAND_PLACE) || !has_place ? end_of(text) : text + 2 + strlen(place);
         REQUIRE(text[0] == '\0' || (text[0] == ' ' && text[1] != '\0'), OPERAND_END,
                 "note %zu, operand %zu: %.20s", i, n, text);
@@ -571,7 +572,8 @@ static bool judge_notes(struct image *image)
     for (uint64_t at = 0; at < image->part[NOTES].sh_size; i++)
         if (!read_note(image, NOTES, &at, &note) || !judge_note(image, i, &note))
             return false;
-    REQUIRE(image->given->provider == NULL || i == image->given->count, GIVEN_COUNT, "%zu, not %zu", i, image->given->count);
+    REQUIRE(image->given->provider == NULL || i == image->given->count, GIVEN_COUNT, "%zu, not %zu", i,
+            image->given->count);
     return true;
 }
 

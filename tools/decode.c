@@ -238,11 +238,12 @@ static void say_header(const struct document *doc)
 {
     const struct check_dof_header *header = &doc->header;
     say(doc->list, "DOF document, %zu bytes\n", doc->len);
-    say(doc->list, "  version %u, DIF version %u, model %u (%s), encoding %u (%s), flags %" PRIx32 "\n", header->version,
-        header->dif_version, header->model, header->model == 1 ? "ILP32" : header->model == 2 ? "LP64" : "unknown",
-        header->encoding, header->encoding == 1 ? "LSB" : header->encoding == 2 ? "MSB" : "unknown", header->flags);
-    say(doc->list, "  %" PRIu64 " bytes to be loaded, %" PRIu64 " in the file; %" PRIu32 " section headers at %" PRIu64 "\n",
-        header->loaded, header->file_size, header->section_count, header->sections);
+    const char *model = header->model == 1 ? "ILP32" : header->model == 2 ? "LP64" : "unknown";
+    const char *encoding = header->encoding == 1 ? "LSB" : header->encoding == 2 ? "MSB" : "unknown";
+    say(doc->list, "  version %u, DIF version %u, model %u (%s), encoding %u (%s), flags %" PRIx32 "\n",
+        header->version, header->dif_version, header->model, model, header->encoding, encoding, header->flags);
+    say(doc->list, "  %" PRIu64 " bytes to be loaded, %" PRIu64 " in the file; %" PRIu32 " section headers at %" PRIu64
+        "\n", header->loaded, header->file_size, header->section_count, header->sections);
 }
 
 /* <sys/dtrace.h>: DOF_SECT_*, those of documents with providers. */
@@ -282,9 +283,9 @@ static void say_sections(const struct document *doc)
             return;
         }
         memcpy(&section, doc->bytes + at, sizeof section);
-        say(doc->list, "  section %" PRIu32 ": %s (type %" PRIu32 "), %" PRIu64 " bytes at %" PRIu64 ", aligned to %" PRIu32
-            ", flags %" PRIx32 ", entries of %" PRIu32 "\n", i, kind_of(section.type), section.type, section.size,
-            section.offset, section.align, section.flags, section.entry_size);
+        say(doc->list, "  section %" PRIu32 ": %s (type %" PRIu32 "), %" PRIu64 " bytes at %" PRIu64 ", aligned to %"
+            PRIu32 ", flags %" PRIx32 ", entries of %" PRIu32 "\n", i, kind_of(section.type), section.type,
+            section.size, section.offset, section.align, section.flags, section.entry_size);
     }
 }
 
@@ -339,7 +340,8 @@ static bool is_identity(const struct document *doc, const struct check_dof_secti
     return probe->native == probe->translated || probe->native_count == 0;
 }
 
-static void say_probe(const struct document *doc, const struct check_dof_provider *provider, const struct check_dof_probe *probe)
+static void say_probe(const struct document *doc, const struct check_dof_provider *provider,
+                      const struct check_dof_probe *probe)
 {
     struct check_dof_section strings = section_at(doc, provider->strings), map = section_at(doc, provider->map),
                              offsets = section_at(doc, provider->offsets), enabled = section_at(doc, provider->enabled);
@@ -360,20 +362,22 @@ static void say_probe(const struct document *doc, const struct check_dof_provide
         say(doc->list, ")\n");
     }
     say_offsets(doc, &offsets, "site", probe->addr, probe->offsets, probe->offset_count);
-    say_offsets(doc, &enabled, "is-enabled site", probe->addr, probe->enabled, provider->enabled == 0 ? 0 : probe->enabled_count);
+    say_offsets(doc, &enabled, "is-enabled site", probe->addr, probe->enabled,
+                provider->enabled == 0 ? 0 : probe->enabled_count);
 }
 
 /* DOF_ATTR: name, data, class, from the highest byte; words as dtrace -lv prints them. */
 static void say_attributes(const struct document *doc, const struct check_dof_provider *provider)
 {
     static const char *const of[] = { "provider", "module", "function", "name", "arguments" };
-    static const char *const stable[] = { "Internal", "Private", "Obsolete", "External", "Unstable", "Evolving", "Stable", "Standard" };
+    static const char *const stable[] = { "Internal", "Private", "Obsolete", "External",
+                                          "Unstable", "Evolving", "Stable", "Standard" };
     static const char *const class[] = { "Unknown", "CPU", "Platform", "Group", "ISA", "Common" };
     say(doc->list, "  stability:");
     for (int i = 0; i < 5; i++) {
         uint32_t bits = provider->attributes[i], name = bits >> 24, data = bits >> 16 & 0xff, c = bits >> 8 & 0xff;
-        say(doc->list, "%s %s %s/%s/%s", i > 0 ? "," : "", of[i], name < 8 ? stable[name] : "?", data < 8 ? stable[data] : "?",
-            c < 6 ? class[c] : "?");
+        say(doc->list, "%s %s %s/%s/%s", i > 0 ? "," : "", of[i], name < 8 ? stable[name] : "?",
+            data < 8 ? stable[data] : "?", c < 6 ? class[c] : "?");
     }
     say(doc->list, "\n");
 }
@@ -490,11 +494,13 @@ static int decode_elf(const unsigned char *bytes, size_t len, struct listing *li
     struct elf_file *file = elf_read_bytes(bytes, len, &why);
     bool is_ours = file->count > 0 && file->probes[0].types != NULL;
     say(list, "ELF image, %zu bytes\n", len);
-    say(list, "  class %u (%s bits), machine %u (%s), type %u (%s), %u program headers, %u section headers\n", numbers.class,
-        numbers.class == ELFCLASS64 ? "64" : numbers.class == ELFCLASS32 ? "32" : "unknown", numbers.machine,
-        machine_name(numbers.machine), numbers.type, type_name(numbers.type), numbers.segments, numbers.sections);
-    say(list, "  build-id %s, %zu probe%s, %s\n", file->build_id[0] != '\0' ? file->build_id : "none", file->count,
-        file->count == 1 ? "" : "s", is_ours ? "made by libusdt" : "not made by libusdt: the code at its sites is not judged");
+    say(list, "  class %u (%s bits), machine %u (%s), type %u (%s), %u program headers, %u section headers\n",
+        numbers.class, numbers.class == ELFCLASS64 ? "64" : numbers.class == ELFCLASS32 ? "32" : "unknown",
+        numbers.machine, machine_name(numbers.machine), numbers.type, type_name(numbers.type), numbers.segments,
+        numbers.sections);
+    say(list, "  build-id %s, %zu probe%s, %smade by libusdt%s\n", file->build_id[0] != '\0' ? file->build_id : "none",
+        file->count, file->count == 1 ? "" : "s", is_ours ? "" : "not ",
+        is_ours ? "" : ": the code at its sites is not judged");
     if (file->count == 0)
         say(list, "  %s\n", why);
     for (size_t i = 0; i < file->count; i++) {

@@ -19,18 +19,32 @@ static const char usage[] =
     "each file with probes that it has mapped to be executed. A file with a number for a name is ./NUMBER.\n"
     "\n"
     "Numbers are decimal; addresses, offsets of sites and flags hexadecimal. Of names, what is no printable ASCII is\n"
-    "\\xNN. \"Accepted\" is said by rules that were seen to hold on those systems, not by asking one. A rule that only\n"
-    "libusdt keeps to is named, but nobody refuses a file for it.\n"
+    "\\xNN. \"Accepted\" is said by rules that were seen to hold on those systems, not by asking one. A rule that\n"
+    "only libusdt keeps to is named, but nobody refuses a file for it.\n"
     "\n"
     "Exit code: 0, at least one system accepts it (of a process: each of its files); 1, none does, or it is no such\n"
     "file, or cannot be read; 2, wrong use.\n";
 
 enum { MOST_BYTES = 64 << 20 };
 
+/* A path may be one that another process chose. */
+static void complain(const char *path, const char *why)
+{
+    char *shown = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&shown, &len);
+    if (out != NULL) {
+        decode_name(out, path, strlen(path));
+        fclose(out);
+    }
+    tool_complain("dump: %s: %s", shown != NULL ? shown : "a file", why);
+    free(shown);
+}
+
 /* Complains, and returns NULL. */
 static void *cannot(int fd, const char *path, const char *why)
 {
-    tool_complain("dump: %s: %s", path, why);
+    complain(path, why);
     if (fd >= 0)
         close(fd);
     return NULL;
@@ -82,7 +96,7 @@ static int dump_file(const char *path)
     free(bytes);
     if (code != DECODE_NEITHER)
         return code;
-    tool_complain("dump: %s: it begins neither like a DOF document (7F D O F) nor like an ELF file (7F E L F)", path);
+    complain(path, "it begins neither like a DOF document (7F D O F) nor like an ELF file (7F E L F)");
     return TOOL_FAILED;
 }
 

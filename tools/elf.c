@@ -1,7 +1,7 @@
 /*
  * elf.c - the USDT probes that an ELF file describes in .note.stapsdt (SystemTap's notes, version 3), and
- * what libusdt adds in .usdt.probes. Reads with pread() or from memory, never more than there is: it may be any file, and
- * may change meanwhile.
+ * what libusdt adds in .usdt.probes. Reads with pread() or from memory, never more than there is: it may be
+ * any file, and may change meanwhile.
  */
 #include "tool.h"
 

@@ -200,12 +200,14 @@ bool process_read(pid_t pid, const char *glob, struct process_probes *to)
             tool_complain(errno == ENOENT || errno == ESRCH ? "process %d: there is none of this number"
                           : errno == EACCES || errno == EPERM ? "process %d: it is another user's: run as root"
                                                               : "process %d: it cannot be read", (int)pid);
+            process_free(to);
             return false;
         }
     } else {
         DIR *processes = opendir("/proc");
         if (processes == NULL) {
             tool_complain("/proc: %s: is it mounted?", strerror(errno));
+            process_free(to);
             return false;
         }
         for (struct dirent *entry; (entry = readdir(processes)) != NULL;)
