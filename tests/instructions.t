@@ -14,7 +14,7 @@ my %counted = (
     fire3  => 28, fire6 => 39, fire12 => 49, fire32 => 68,
     create => 2_556,   # and add, a probe of three arguments
     enable => 4_758,   # create, add, publish
-    toggle => 51_800,  # disable and enable a provider of one probe
+    toggle => 49_900,  # disable and enable a provider of one probe
 );
 my $native = USDT::Program::native_arch();
 my $flags = $ENV{USDT_TEST_CFLAGS} // '-O2 -g';
