@@ -56,7 +56,7 @@ void usdt_probe_detach(usdt_probe_t *probe)
     STORE(&probe->semaphore, &no_semaphore);
     STORE(&probe->site, &probe->pristine);
     STORE(&probe->isenabled_addr, never_enabled);
-    STORE(&probe->probe_addr, (void *)(uintptr_t)do_nothing);
+    STORE(&probe->probe_addr, AS_DATA do_nothing);
 }
 
 usdt_probe_t *usdt_probe_never(void)

@@ -7,6 +7,7 @@
 
 #include "bench.h"
 
+usdt_probedef_t *bench_def;
 usdt_probe_t *bench_probes[BENCH_PROBES];
 usdt_probe_t *bench_traced;
 const volatile uint16_t *bench_semaphores;
@@ -14,8 +15,6 @@ unsigned long bench_hits;
 
 /* What a program does between two checks is unknown to the compiler: it must read again. */
 #define OTHER_WORK() __asm__ volatile("" ::: "memory")
-
-usdt_probedef_t *bench_def;
 
 /* A function of a virtual machine, say, has its probe at hand, and knows that it is none of NULL. */
 #define LOOP(name, work)                                      \
