@@ -33,6 +33,16 @@ char *tool_strdup(const char *string)
     return must(strdup(string));
 }
 
+char *tool_format(const char *format, ...)
+{
+    char *text;
+    va_list args;
+    va_start(args, format);
+    int len = vasprintf(&text, format, args);
+    va_end(args);
+    return len < 0 ? must(NULL) : text;
+}
+
 static void need(int holds, const char *what)
 {
     if (holds)

@@ -2,7 +2,9 @@
 # said in one line.
 use strict;
 use warnings;
+use Cwd ();
 use File::Temp ();
+use IPC::Open2 ();
 use JSON::PP ();
 use Test::More;
 use USDT::Build qw(run);
@@ -30,13 +32,14 @@ subtest 'a process with run-time probes' => sub {
     is_deeply([map { $_->[1] } rows((usdt('list', 'list*:[ab]'))[1])], ['listed:a', 'listed:b'], 'of all processes, by a glob');
     is_deeply([map { $_->[1] } rows((usdt('list', 'listed'))[1])], [map { "listed:$_" } qw(a b z)], 'by the provider');
     ($code, $text, $errors) = usdt('list', 'listed:none');
-    like("$code $text$errors", qr/^1 (?:usdt: list: \d+ processes .*\n)?usdt: list: no probe is like listed:none\n\z/, 'none is like it');
+    like("$code $text$errors", qr/^1 (?:usdt: list: \d+ process.*\n)?usdt: list: no probe is like "listed:none"\n\z/, 'none is like it');
 
     my $json = JSON::PP->new->decode((usdt('list', '--json', '-p', $program->pid))[1]);
     my ($note) = grep { $_->{name} eq 'b' } @{ USDT::Image->of($program)->{elf}{notes} };
     is($json->[1]{function}, 'func', 'JSON: the function');
     is($json->[1]{offset}, $note->{site}, 'the place in the file');
     is($json->[1]{address}, USDT::Image->of($program)->address + $note->{site}, 'and in memory');
+    is_deeply($json->[1]{arguments}, ['int', 'char *', 'struct foo *'], 'the types');
     is($json->[0]{traced}, JSON::PP::false(), 'not traced');
 
     USDT::Tracer::with(ftrace => 'while it is traced' => sub {
@@ -77,6 +80,58 @@ subtest 'other programs' => sub {
     }
 };
 
+# Languages that can call C functions have probes, at run time.
+my $python = <<'END';
+import ctypes, sys
+usdt = ctypes.CDLL(sys.argv[1])
+for name in 'usdt_create_provider', 'usdt_create_probe':
+    getattr(usdt, name).restype = ctypes.c_void_p
+provider = ctypes.c_void_p(usdt.usdt_create_provider(b'snake', b'main'))
+probe = ctypes.c_void_p(usdt.usdt_create_probe(b'f', b'hiss', 2, (ctypes.c_char_p * 2)(b'int', b'char *')))
+if usdt.usdt_provider_add_probe(provider, probe) == 0: print(usdt.usdt_provider_enable(provider), flush=True)
+sys.stdin.read()
+END
+my $ruby = <<'END';
+require 'fiddle/import'
+module USDT
+  extend Fiddle::Importer
+  dlload ARGV[0]
+  extern 'void *usdt_create_provider(char *, char *)'
+  extern 'void *usdt_create_probe(char *, char *, size_t, void *)'
+  extern 'int usdt_provider_add_probe(void *, void *)'
+  extern 'int usdt_provider_enable(void *)'
+end
+provider = USDT.usdt_create_provider('gem', 'main')
+probe = USDT.usdt_create_probe('f', 'shine', 1, ['uint8_t'].pack('p'))
+puts USDT.usdt_provider_enable(provider) if USDT.usdt_provider_add_probe(provider, probe) == 0
+$stdout.flush
+STDIN.read
+END
+subtest 'three languages' => sub {
+    plan skip_all => 'a sanitizer is in libusdt.so, and not in those programs' if ($ENV{USDT_TEST_CFLAGS} // '') =~ /-fsanitize/;
+    plan skip_all => 'the libusdt.so here is of another width' if USDT::Program::native_arch() ne 'x86_64' || ($ENV{CC} // '') =~ /-m32/;
+    my ($library) = map { Cwd::abs_path($_) } glob "$out/libusdt.so.2";
+    my $program = USDT::Program->new;
+    $program->provide('p', 'sea', 'mod', wave => ['long']);
+    for (['python3', '-c', $python, 'snake:hiss', 'int, char *', qr/^python:function__entry$/],
+        ['ruby', '-e', $ruby, 'gem:shine', 'uint8_t', qr/^ruby:method__entry$/]) {
+        my ($name, $option, $script, $probe, $types, $own) = @$_;
+        SKIP: {
+            # Debian's: these have compile-time probes of their own.
+            skip "$name is not installed", 4 if !-x "/usr/bin/$name";
+            my $pid = IPC::Open2::open2(my $from, my $to, "/usr/bin/$name", $option, $script, $library);
+            is(readline $from, "0\n", "$name enables a provider");
+            my @rows = grep { $_->[0] != $$ } rows((usdt('list'))[1]);
+            is_deeply([map { "$_->[1]($_->[3])" } grep { $_->[0] == $pid && $_->[1] =~ /^(?:snake|gem):/ } @rows], ["$probe($types)"],
+                'of all processes, its probe is listed');
+            ok((grep { $_->[0] == $program->pid && $_->[1] eq 'sea:wave' } @rows) == 1, "beside a C program's");
+            ok((grep { $_->[0] == $pid && $_->[1] =~ $own } @rows) > 0, "and compile-time ones of its own");
+            close $to;
+            waitpid $pid, 0;
+        }
+    }
+};
+
 subtest 'what is asked wrongly' => sub {
     for (
         [[], 2, qr/^usage: usdt COMMAND/], [['nonsense'], 2, qr/^usdt: nonsense: there is no such command; usdt --help lists them$/],
@@ -106,11 +161,11 @@ subtest 'hostile files' => sub {
     srand 1;
     my $failed = 0;
     my $mapped = sub {
-        my ($path) = @_;
+        my ($path, @options) = @_;
         my $pid = open my $from, '-|', 'perl', '-e', 'open my $f, "<", $ARGV[0];
             syscall 9, 0, 4096, 5, 2, fileno $f, 0; $| = 1; print "\n"; sleep 60', $path or die $!;
         readline $from;
-        my ($code, $text) = usdt('list', '-p', $pid);
+        my ($code, $text) = usdt('list', '-p', $pid, @options);
         kill 'KILL', $pid;
         close $from;
         return ($code, $text);
@@ -123,6 +178,11 @@ subtest 'hostile files' => sub {
         skip 'mmap has another number on this processor', 1 if USDT::Program::native_arch() ne 'x86_64';
         my (undef, $text) = $mapped->("$dir/odd\tname.so");
         like($text, qr{^\d+\tg\\x1b\[m:a\tno\tint\t\S+/odd\\x09name\.so$}, 'control characters are not printed as they are');
+        my $names = "\x{7f}\x{e9}\x{20ac}\x{1f600}\"\\";
+        utf8::encode(my $path = "$dir/$names");
+        rename "$dir/odd\tname.so", "$path\xff\xc0\x80.so" or die $!;
+        (undef, $text) = $mapped->("$path\xff\xc0\x80.so", '--json');
+        is(JSON::PP->new->utf8->decode($text)->[0]{file}, "$dir/$names" . "\x{fffd}" x 3 . '.so', 'JSON of any bytes');
     }
     for my $n (1 .. 60) {
         my $bad = $bytes;

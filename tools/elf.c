@@ -357,19 +357,28 @@ bool elf_next_operand(const char **operands, struct elf_operand *operand)
     return true;
 }
 
+char *elf_next_argument(const struct elf_probe *probe, size_t i, const char **operands)
+{
+    struct elf_operand operand;
+    if (probe->types != NULL)
+        return probe->types[i] == NULL ? NULL : tool_strdup(probe->types[i]);
+    if (!elf_next_operand(operands, &operand))
+        return NULL;
+    return tool_format("%s%d", operand.is_float ? "float" : operand.is_signed ? "int" : "uint", 8 * operand.bytes);
+}
+
 char *elf_arguments(const struct elf_probe *probe)
 {
-    char *text = NULL;
+    char *text = NULL, *type;
     size_t len = 0;
+    const char *operands = probe->operands;
     FILE *out = open_memstream(&text, &len);
     if (out == NULL)
         return tool_strdup("");
-    for (size_t i = 0; probe->types != NULL && probe->types[i] != NULL; i++)
-        fprintf(out, "%s%s", i > 0 ? ", " : "", probe->types[i]);
-    const char *at = probe->types == NULL ? probe->operands : "";
-    struct elf_operand operand;
-    for (size_t i = 0; elf_next_operand(&at, &operand); i++)
-        fprintf(out, "%s%s%d", i > 0 ? ", " : "", operand.is_float ? "float" : operand.is_signed ? "int" : "uint", 8 * operand.bytes);
+    for (size_t i = 0; (type = elf_next_argument(probe, i, &operands)) != NULL; i++) {
+        fprintf(out, "%s%s", i > 0 ? ", " : "", type);
+        free(type);
+    }
     fclose(out);
     return text;
 }

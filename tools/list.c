@@ -4,6 +4,7 @@
 #include "tool.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,16 +70,34 @@ static void print_tabbed(const struct process_probes *probes)
     }
 }
 
+/* The character that UTF-8 begins with, and its length in bytes; U+FFFD of one byte for what is none. */
+static uint32_t character(const unsigned char *at, size_t *len)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    size_t bytes = *at < 0x80 ? 1 : *at >= 0xf0 ? 4 : *at >= 0xe0 ? 3 : 2, n = 1;
+    uint32_t c = bytes == 1 ? *at : *at & (0x7fu >> bytes);
+    for (; n < bytes && (at[n] & 0xc0) == 0x80; n++)
+        c = c << 6 | (at[n] & 0x3f);
+    bool is_one = n == bytes && *at < 0xf8 && c >= least[bytes] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
+    *len = is_one ? bytes : 1;
+    return is_one ? c : 0xfffd;
+}
+
+/* In ASCII: file names may hold any bytes. */
 static void print_string(const char *string)
 {
+    size_t len;
     putchar('"');
-    for (const unsigned char *c = (const unsigned char *)string; *c != '\0'; c++) {
-        if (*c == '"' || *c == '\\')
-            printf("\\%c", *c);
-        else if (*c < ' ' || *c == 0x7f)
-            printf("\\u%04x", *c);
+    for (const unsigned char *at = (const unsigned char *)string; *at != '\0'; at += len) {
+        uint32_t c = character(at, &len);
+        if (c == '"' || c == '\\')
+            printf("\\%c", (int)c);
+        else if (c >= ' ' && c < 0x7f)
+            putchar((int)c);
+        else if (c <= 0xffff)
+            printf("\\u%04" PRIx32, c);
         else
-            putchar(*c);
+            printf("\\u%04" PRIx32 "\\u%04" PRIx32, 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));
     }
     putchar('"');
 }
@@ -97,11 +116,15 @@ static void print_json(const struct process_probes *probes)
             printf(", \"function\": ");
             print_string(probe->function);
         }
-        char *arguments = elf_arguments(probe);
-        printf(", \"arguments\": ");
-        print_string(arguments);
-        free(arguments);
-        printf(", \"traced\": %s", row->traced == NOT_KNOWN ? "null" : row->traced == IS_TRACED ? "true" : "false");
+        const char *operands = probe->operands;
+        char *type;
+        printf(", \"arguments\": [");
+        for (size_t n = 0; (type = elf_next_argument(probe, n, &operands)) != NULL; n++) {
+            fputs(n > 0 ? ", " : "", stdout);
+            print_string(type);
+            free(type);
+        }
+        printf("], \"traced\": %s", row->traced == NOT_KNOWN ? "null" : row->traced == IS_TRACED ? "true" : "false");
         printf(", \"address\": %llu, \"offset\": %llu, \"semaphore\": %llu, \"file\": ", (unsigned long long)row->address,
                (unsigned long long)probe->site, (unsigned long long)probe->semaphore);
         print_string(row->path);
@@ -138,9 +161,10 @@ int list_main(int argc, char **argv)
         isatty(STDOUT_FILENO) ? print_aligned(&probes) : print_tabbed(&probes);
     bool found = probes.count > 0;
     if (probes.unreadable > 0)
-        tool_complain("list: %u processes may not be read by this user: run as root to see theirs", probes.unreadable);
+        tool_complain("list: %u process%s may not be read%s", probes.unreadable, probes.unreadable > 1 ? "es" : "",
+                      geteuid() == 0 ? ", not by root either" : " by this user: run as root to see their probes");
     if (!found)
-        tool_complain("list: no probe%s%s", argv[optind] != NULL ? " is like " : "", argv[optind] != NULL ? argv[optind] : "");
+        tool_complain(argv[optind] != NULL ? "list: no probe is like \"%s\"" : "list: there is no probe", argv[optind]);
     process_free(&probes);
     return found ? TOOL_DONE : TOOL_FAILED;
 }

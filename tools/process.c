@@ -198,8 +198,9 @@ bool process_read(pid_t pid, const char *glob, struct process_probes *to)
     if (pid != 0) {
         if (!add_process(to, pid, glob)) {
             tool_complain(errno == ENOENT || errno == ESRCH ? "process %d: there is none of this number"
-                          : errno == EACCES || errno == EPERM ? "process %d: it is another user's: run as root"
-                                                              : "process %d: it cannot be read", (int)pid);
+                          : errno != EACCES && errno != EPERM ? "process %d: it cannot be read"
+                          : geteuid() == 0 ? "process %d: not even root may look into it here"
+                                           : "process %d: it is another user's: run as root", (int)pid);
             process_free(to);
             return false;
         }

@@ -69,7 +69,12 @@ struct elf_operand {
 /* Takes the next one off a list of them; false at the end, or where it is no operand. */
 bool elf_next_operand(const char **operands, struct elf_operand *);
 
-/* A type for each operand, as C or, where it is not known, as its width: "int, char *", "int32, uint64". To be freed. */
+/*
+ * The type of argument i, from 0 upwards: as C or, where that is not known, as its width: "char *", "uint64". `operands`
+ * begins at the probe's and goes on by itself. To be freed; NULL behind the last.
+ */
+char *elf_next_argument(const struct elf_probe *, size_t i, const char **operands);
+/* All of them: "int, char *". To be freed. */
 char *elf_arguments(const struct elf_probe *);
 
 /* fetch.c: how a value of a C type is to be shown. NULL, a type that is not known: as a number. */
