@@ -281,12 +281,13 @@ static int run_commands(void)
         char *fields[FIELDS_MAX];
         size_t n = 0;
         line[strcspn(line, "\n")] = '\0';
-        for (char *at = line; at != NULL && n < FIELDS_MAX;) {
+        char *at = line;
+        do {
             fields[n++] = at;
             at = strchr(at, '\t');
             if (at != NULL)
                 *at++ = '\0';
-        }
+        } while (at != NULL && n < FIELDS_MAX);
         more = command(n, fields);
         fflush(stdout);
     }

@@ -30,7 +30,7 @@ struct provider {
     struct probedef **buckets; /* by function and name; a power of two of them, at least `count` */
     size_t bucket_count, count;
     bool semaphores;
-    usdt_error_t error;
+    usdt_error_t code;
     char message[USDT_WHY_MAX];
     char strings[];
 };
@@ -153,7 +153,7 @@ void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...)
     va_end(args);
     strcpy(message, text);
     if (provider != NULL) {
-        provider_of(provider)->error = error;
+        provider_of(provider)->code = error;
         provider->error = message;
     } else {
         thread_error = error;
@@ -188,7 +188,7 @@ char *usdt_errstr(usdt_provider_t *provider)
 
 usdt_error_t usdt_provider_errno(usdt_provider_t *provider)
 {
-    return provider != NULL ? provider_of(provider)->error : thread_error;
+    return provider != NULL ? provider_of(provider)->code : thread_error;
 }
 
 /* ---- definitions ---- */
@@ -448,7 +448,7 @@ usdt_provider_t *usdt_create_provider(const char *name, const char *module)
     char *at = provider->strings;
     provider->pub.name = copy_string(&at, name);
     provider->pub.module = copy_string(&at, module);
-    provider->error = USDT_ERROR_NONE;
+    provider->code = USDT_ERROR_NONE;
     pthread_once(&once, watch_forks);
     return &provider->pub;
 }
@@ -544,7 +544,7 @@ static int enable(struct provider *provider)
     bool changed = false;
     for (pub = provider->pub.probedefs; pub != NULL; pub = pub->next) {
         struct probedef *def = def_of(pub);
-        def->image->is_new = false;
+        def->image->is_new = false; /* NOLINT(clang-analyzer-core.NullDereference): place_new() gave each one */
         if (pub->probe != NULL)
             continue;
         const struct usdt_image *image = def->image;
@@ -601,7 +601,8 @@ void usdt_provider_free(usdt_provider_t *provider)
     take_lock();
     disable(provider_of(provider));
     while (provider->probedefs != NULL)
-        remove_def(provider_of(provider), def_of(provider->probedefs));
+        remove_def(provider_of(provider), def_of(provider->probedefs)); /* NOLINT(clang-analyzer-unix.Malloc): it takes
+                                                                           it off the list */
     drop_lock();
     free(provider_of(provider)->buckets);
     free(provider_of(provider));

@@ -36,7 +36,7 @@ static bool refuse(char why[USDT_WHY_MAX], const char *what, const char *name, c
     /* A hostile name may hold anything and be of any length: show its start, printable. */
     char shown[64];
     size_t n = 0;
-    for (; name[n] != '\0' && n < sizeof shown - 4; n++)
+    for (; n < sizeof shown - 4 && name[n] != '\0'; n++)
         shown[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
     strcpy(shown + n, name[n] == '\0' ? "" : "...");
     snprintf(why, USDT_WHY_MAX, "%s \"%s\": %s", what, shown, rule);

@@ -70,7 +70,7 @@ struct document {
     struct check_dof_provider provider;
 };
 
-#define BROKEN(rule, ...) check_broken(doc->verdict, CHECK_DOF_##rule, __VA_ARGS__)
+#define BROKEN(rule, ...) (check_broken(doc->verdict, CHECK_DOF_##rule, __VA_ARGS__), false)
 #define REQUIRE(holds, rule, ...)             \
     do {                                      \
         if (!(holds))                         \

@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -61,7 +62,7 @@ struct image {
     bool has_semaphores; /* .probes, in a writable segment */
 };
 
-#define BROKEN(rule, ...) check_broken(image->verdict, CHECK_ELF_##rule, __VA_ARGS__)
+#define BROKEN(rule, ...) (check_broken(image->verdict, CHECK_ELF_##rule, __VA_ARGS__), false)
 #define REQUIRE(holds, rule, ...)             \
     do {                                      \
         if (!(holds))                         \
@@ -626,6 +627,8 @@ bool check_elf(const struct check_given *given, const unsigned char *bytes, size
     for (size_t i = 0; i < sizeof processors / sizeof processors[0]; i++)
         if (strcmp(processors[i].arch, given->arch) == 0)
             image.processor = &processors[i];
+    if (image.processor == NULL)
+        abort(); /* the caller's fault */
     return judge_header(&image) && judge_segments(&image) && judge_sections(&image) &&
            judge_build_id(&image) && judge_notes(&image) && judge_more(&image) && judge_text(&image);
 }

@@ -182,7 +182,7 @@ static const char *shown(const char *name)
 {
     static char text[64];
     size_t n = 0;
-    for (; name[n] != '\0' && n < 60; n++)
+    for (; n < 60 && name[n] != '\0'; n++)
         text[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
     strcpy(text + n, name[n] == '\0' ? "" : "...");
     return text;
@@ -196,7 +196,7 @@ static const char *described(const char *name)
     if (name == NULL)
         return "NULL";
     text[n++] = '\'';
-    for (; name[i] != '\0' && i < 20; i++)
+    for (; i < 20 && name[i] != '\0'; i++)
         n += (size_t)(name[i] >= ' ' && name[i] <= '~' && name[i] != '#' && name[i] != '\\'
                           ? snprintf(text + n, 8, "%c", name[i])
                           : snprintf(text + n, 8, "\\x%02x", (unsigned)(unsigned char)name[i]));

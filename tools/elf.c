@@ -225,12 +225,12 @@ static void read_more(const char *more, uint64_t size, struct elf_file *file)
     const char *at = more, *end = more + size;
     for (size_t i = 0; i < file->count; i++) {
         struct elf_probe *probe = &file->probes[i];
-        const char *function = next_string(&at, end), *types[64];
+        enum { MOST_TYPES = 64 };
+        const char *function = next_string(&at, end), *type = NULL, *types[MOST_TYPES];
         size_t count = 0;
-        do
-            types[count] = next_string(&at, end);
-        while (types[count] != NULL && types[count][0] != '\0' && ++count < 64);
-        if (function == NULL || count == 64 || types[count] == NULL)
+        while (count < MOST_TYPES && (type = next_string(&at, end)) != NULL && type[0] != '\0')
+            types[count++] = type;
+        if (function == NULL || type == NULL || type[0] != '\0')
             return;
         probe->function = tool_strdup(function);
         probe->types = tool_calloc(count + 1, sizeof(char *));

@@ -230,7 +230,7 @@ static bool is_plain(const char *name)
 static const char *bpftrace_path(const struct how *how)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./";
-    return how->same_root && how->path[strspn(how->path, plain)] == '\0' ? how->path : "*";
+    return how->path != NULL && how->same_root && how->path[strspn(how->path, plain)] == '\0' ? how->path : "*";
 }
 
 static void show_one_bpftrace(const struct how *how, const char *version, const char *path, size_t most)
@@ -306,7 +306,7 @@ static void show_perf(const struct how *how)
         else if (type_kind(how->arguments[i].type) == TYPE_STRING)
             printf("# Argument %zu is shown as the address of the string: perf does not follow it.\n", i + 1);
         else if (how->arguments[i].operand.is_signed && how->arguments[i].operand.bytes < 4)
-            printf("# Argument %zu is shown without its sign: -1 as %d.\n", i + 1,
+            printf("# Argument %zu is shown without its sign: -1 as %u.\n", i + 1,
                    how->arguments[i].operand.bytes == 1 ? UINT8_MAX : UINT16_MAX);
     }
     printf("(trap : INT\n"
