@@ -99,7 +99,7 @@ subtest 'the pages say what usdt.h says' => sub {
     for my $type (grep { !/error/ } sort keys %bodies) {
         my ($page) = @{ $page_of{"$type 3"} };
         my %described = map { $_ => 1 } map { /(\w+)/g } $page->{text} =~ /^\.It Fa (.*)/mg;
-        my @members = map { $_->[0] // $_->[1] } map { [/\(\*(\w+)\)|(\w+)$/] } grep { /\S/ } split /;\s*/, $bodies{$type};
+        my @members = map { /(?|\(\*(\w+)\)|(\w+)$)/ } split /;\s*/, $bodies{$type};
         cmp_ok(scalar @members, '>', 5, "the members of $type are found");
         is_deeply([grep { !$described{$_} } @members], [], 'and described');
     }
@@ -115,7 +115,8 @@ subtest 'errors' => sub {
     my %shown = $page->{sections}{DESCRIPTION} =~ /^\.It Dv (\w+)\n(?:[^.].*\n)*\.Dl (.*)/mg;
     is_deeply({ map { $_ => plain($shown{$_}) } keys %shown }, \%format, 'and their messages');
     for my $page (@pages) {
-        is_deeply([grep { !$known{$_} } $page->{text} =~ /\b(USDT_ERROR_\w+)/g], [], "$page->{file} names no other code");
+        my @others = grep { !$known{$_} } $page->{text} =~ /\b(USDT_ERROR_\w+)/g;
+        is_deeply(\@others, [], "$page->{file} names no other code");
     }
 };
 
@@ -182,7 +183,8 @@ sub shows_program {
     my ($page, $text) = @_;
     return if !defined $page->{program};
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    ok(index(lines_of($text), lines_of($page->{program})) >= 0, "$page->{file}: what it shows is the program") or diag($text);
+    my $shown = index(lines_of($text), lines_of($page->{program})) >= 0;
+    ok($shown, "$page->{file}: what it shows is the program") or diag($text);
 }
 
 subtest 'mandoc' => sub {
@@ -209,7 +211,8 @@ subtest 'man-db and groff' => sub {
 
 subtest 'make install' => sub {
     my $dir = abs_path($T) . '/dest/usr/share/man';
-    succeeds('make install-man, of which make install is made', 'make', '-s', 'install-man', "DESTDIR=$T/dest", 'PREFIX=/usr');
+    succeeds('make install-man, which is a part of make install', 'make', '-s', 'install-man', "DESTDIR=$T/dest",
+        'PREFIX=/usr');
     for (['man', $man_db, 'man-db'], ['mman', tool_path('mman'), 'mandoc']) {
         my ($man, $have, $package) = @$_;
         next if !need($have, $package, 'not installed');
