@@ -250,7 +250,7 @@ lint:
 	@printf '%s\n' $(LINTED) | xargs -P2 -I{} sh -c 'clang-tidy --quiet {} -- -std=c11 -I. 2>&1 | \
 		if grep -v "warnings\? \(generated\|treated as\)"; then exit 1; fi'
 
-install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND)
+install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND) install-man
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
 	install -m 644 $(O)/libusdt.a '$(DESTDIR)$(LIBDIR)/libusdt.a'
@@ -260,13 +260,29 @@ install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND)
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
 		usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
 
-	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)' '$(DESTDIR)$(MANDIR)/man1')
+	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)')
 	$(if $(COMMAND),install -m 755 $(COMMAND) '$(DESTDIR)$(BINDIR)/usdt')
 	$(if $(COMMAND),install -m 644 tools/usdt.bash '$(DESTDIR)$(COMPLETIONDIR)/usdt')
-	$(if $(COMMAND),install -m 644 man/usdt.1 '$(DESTDIR)$(MANDIR)/man1/usdt.1')
+
+# A page is found by each name of its .Nm lines. (Where names that differ in their case are one, by a link less.)
+PAGES := $(if $(COMMAND),man/usdt.1) $(wildcard man/*.3 man/*.7)
+NAMES := sed -n 's/^\.Nm \([A-Za-z_]*\).*/\1/p'
+install-man:
+	@set -e; for page in $(PAGES); do \
+		file=$${page#man/} section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; \
+		install -d "$$dir"; \
+		install -m 644 $$page "$$dir/$$file"; \
+		for name in `$(NAMES) $$page`; do \
+			[ "$$dir/$$name.$$section" -ef "$$dir/$$file" ] || ln -sf $$file "$$dir/$$name.$$section"; \
+		done; \
+	done
 
 uninstall:
-	rm -f '$(DESTDIR)$(BINDIR)/usdt' '$(DESTDIR)$(COMPLETIONDIR)/usdt' '$(DESTDIR)$(MANDIR)/man1/usdt.1'
+	rm -f '$(DESTDIR)$(BINDIR)/usdt' '$(DESTDIR)$(COMPLETIONDIR)/usdt'
+	@for page in $(PAGES); do \
+		section=$${page##*.}; \
+		for name in `$(NAMES) $$page`; do rm -f '$(DESTDIR)$(MANDIR)'/man$$section/$$name.$$section; done; \
+	done
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/usdt.h' '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
 	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
 	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
@@ -275,7 +291,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt
 
 FORCE:
-.PHONY: all help demo bench lint test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE
+.PHONY: all help demo bench lint test stress test-dtrace test-vm-arm64 cross fuzz install install-man uninstall clean FORCE
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)
