@@ -80,6 +80,7 @@ help:
 	@echo 'make fuzz        fuzz the API, the builders and usdt dump, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make bench       what probes cost, beside those of <sys/sdt.h> (systemtap-sdt-dev; under bpftrace as root)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
+	@echo 'make packages    test the library in programs that are built by CMake'
 	@echo 'make clean       remove what was built'
 	@echo 'ARCH=arm64       cross-compiled (gcc for it, or clang), tested by qemu-aarch64 (package qemu-user)'
 	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
@@ -240,15 +241,17 @@ $(O)/build/zig/node_modules/.bin/zig:
 cross: $(O)/build/usdt_build $(ZIG)
 	@ZIG=$(abspath $(ZIG)) O=$(O) $(PROVE) -Itests/lib $(PROVE_FLAGS) tests/cross/cross.t
 
+FILL_IN = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|'
 install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND)
-	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(LIBDIR)/cmake/usdt'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
 	install -m 644 $(O)/libusdt.a '$(DESTDIR)$(LIBDIR)/libusdt.a'
 	install -m 755 $(O)/$(SONAME) '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
 	ln -sf $(SOFILE) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
-		usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
+	$(FILL_IN) usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
+	for f in usdt-config.cmake usdt-config-version.cmake; do \
+		$(FILL_IN) cmake/$$f.in > '$(DESTDIR)$(LIBDIR)/cmake/usdt/'$$f || exit; done
 
 	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)' '$(DESTDIR)$(MANDIR)/man1')
 	$(if $(COMMAND),install -m 755 $(COMMAND) '$(DESTDIR)$(BINDIR)/usdt')
@@ -258,14 +261,20 @@ install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND)
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/usdt' '$(DESTDIR)$(COMPLETIONDIR)/usdt' '$(DESTDIR)$(MANDIR)/man1/usdt.1'
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/usdt.h' '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
+	rm -f '$(DESTDIR)$(LIBDIR)/cmake/usdt/usdt-config.cmake' '$(DESTDIR)$(LIBDIR)/cmake/usdt/usdt-config-version.cmake'
 	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
 	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
+
+# The library in programs that are built by CMake.
+packages:
+	@O=$(O) $(PROVE) -Itests/lib -j2 $(PROVE_FLAGS) tests/packages/*.t
 
 clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt
 
 FORCE:
 .PHONY: all help demo bench test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE
+.PHONY: packages
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)
