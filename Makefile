@@ -80,7 +80,8 @@ help:
 	@echo 'make fuzz        fuzz the API, the builders and usdt dump, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make bench       what probes cost, beside those of <sys/sdt.h> (systemtap-sdt-dev; under bpftrace as root)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
-	@echo 'make packages    test the library in programs that are built by CMake'
+	@echo 'make dist        libusdt-$(VERSION).tar.gz, of what is committed'
+	@echo 'make packages    test these, and the library in programs that are built by CMake'
 	@echo 'make clean       remove what was built'
 	@echo 'ARCH=arm64       cross-compiled (gcc for it, or clang), tested by qemu-aarch64 (package qemu-user)'
 	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
@@ -265,16 +266,29 @@ uninstall:
 	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
 	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
 
-# The library in programs that are built by CMake.
+# The sources of REV, the same bytes wherever they are packed: sorted, of the time of the commit, owned by 0, mode
+# 644 or 755. (git's tar format and gzip's compression could change with a version of theirs.)
+REV ?= HEAD
+DIST := libusdt-$(VERSION)
+dist:
+	@git cat-file -e $(REV):./usdt.h || \
+		{ echo 'dist: packs what is committed in git; here is no such tree'; exit 1; }
+	@git diff --quiet $(REV) || echo 'dist: what is not in $(REV) is left out'
+	@mkdir -p $(O)
+	git -c tar.umask=022 -c core.autocrlf=false -c core.attributesFile=/dev/null archive --format=tar \
+		--prefix=$(DIST)/ -o $(abspath $(O))/$(DIST).tar $(REV)
+	gzip -9nf $(O)/$(DIST).tar
+
+# What that makes, and the library in programs that are built by CMake.
 packages:
 	@O=$(O) $(PROVE) -Itests/lib -j2 $(PROVE_FLAGS) tests/packages/*.t
 
 clean:
-	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt
+	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt $(O)/libusdt-*.tar.gz
 
 FORCE:
 .PHONY: all help demo bench test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE
-.PHONY: packages
+.PHONY: dist packages
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)
