@@ -80,7 +80,7 @@ help:
 	@echo 'make fuzz        fuzz the API, the builders and usdt dump, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make bench       what probes cost, beside those of <sys/sdt.h> (systemtap-sdt-dev; under bpftrace as root)'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
-	@echo 'make dist        libusdt-$(VERSION).tar.gz, of what is committed'
+	@echo 'make dist        libusdt-$(VERSION).tar.gz, of what is committed; make deb: Debian packages of it'
 	@echo 'make packages    test these, and the library in programs that are built by CMake'
 	@echo 'make clean       remove what was built'
 	@echo 'ARCH=arm64       cross-compiled (gcc for it, or clang), tested by qemu-aarch64 (package qemu-user)'
@@ -279,7 +279,14 @@ dist:
 		--prefix=$(DIST)/ -o $(abspath $(O))/$(DIST).tar $(REV)
 	gzip -9nf $(O)/$(DIST).tar
 
-# What that makes, and the library in programs that are built by CMake.
+# Debian packages of that, in $(O)/build/deb.
+deb: dist
+	rm -rf $(O)/build/deb
+	mkdir -p $(O)/build/deb
+	tar -xzf $(O)/$(DIST).tar.gz -C $(O)/build/deb
+	cd $(O)/build/deb/$(DIST) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc
+
+# What these make, and CMakeLists.txt: wants cmake, debhelper, lintian.
 packages:
 	@O=$(O) $(PROVE) -Itests/lib -j2 $(PROVE_FLAGS) tests/packages/*.t
 
@@ -288,7 +295,7 @@ clean:
 
 FORCE:
 .PHONY: all help demo bench test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE
-.PHONY: dist packages
+.PHONY: dist deb packages
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)
