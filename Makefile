@@ -243,7 +243,7 @@ cross: $(O)/build/usdt_build $(ZIG)
 	@ZIG=$(abspath $(ZIG)) O=$(O) $(PROVE) -Itests/lib $(PROVE_FLAGS) tests/cross/cross.t
 
 FILL_IN = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|'
-install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND)
+install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND) install-man
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(LIBDIR)/cmake/usdt'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
 	install -m 644 $(O)/libusdt.a '$(DESTDIR)$(LIBDIR)/libusdt.a'
@@ -254,13 +254,29 @@ install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND)
 	for f in usdt-config.cmake usdt-config-version.cmake; do \
 		$(FILL_IN) cmake/$$f.in > '$(DESTDIR)$(LIBDIR)/cmake/usdt/'$$f || exit; done
 
-	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)' '$(DESTDIR)$(MANDIR)/man1')
+	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)')
 	$(if $(COMMAND),install -m 755 $(COMMAND) '$(DESTDIR)$(BINDIR)/usdt')
 	$(if $(COMMAND),install -m 644 tools/usdt.bash '$(DESTDIR)$(COMPLETIONDIR)/usdt')
-	$(if $(COMMAND),install -m 644 man/usdt.1 '$(DESTDIR)$(MANDIR)/man1/usdt.1')
+
+# A page is found by each name of its .Nm lines. (Where names that differ in their case are one, by a link less.)
+PAGES := $(if $(COMMAND),man/usdt.1) $(wildcard man/*.3 man/*.7)
+NAMES := sed -n 's/^\.Nm \([A-Za-z_]*\).*/\1/p'
+install-man:
+	@set -e; for page in $(PAGES); do \
+		file=$${page#man/} section=$${page##*.}; dir='$(DESTDIR)$(MANDIR)'/man$$section; \
+		install -d "$$dir"; \
+		install -m 644 $$page "$$dir/$$file"; \
+		for name in `$(NAMES) $$page`; do \
+			[ "$$dir/$$name.$$section" -ef "$$dir/$$file" ] || ln -sf $$file "$$dir/$$name.$$section"; \
+		done; \
+	done
 
 uninstall:
-	rm -f '$(DESTDIR)$(BINDIR)/usdt' '$(DESTDIR)$(COMPLETIONDIR)/usdt' '$(DESTDIR)$(MANDIR)/man1/usdt.1'
+	rm -f '$(DESTDIR)$(BINDIR)/usdt' '$(DESTDIR)$(COMPLETIONDIR)/usdt'
+	@for page in $(PAGES); do \
+		section=$${page##*.}; \
+		for name in `$(NAMES) $$page`; do rm -f '$(DESTDIR)$(MANDIR)'/man$$section/$$name.$$section; done; \
+	done
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/usdt.h' '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
 	rm -f '$(DESTDIR)$(LIBDIR)/cmake/usdt/usdt-config.cmake' '$(DESTDIR)$(LIBDIR)/cmake/usdt/usdt-config-version.cmake'
 	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
@@ -294,7 +310,7 @@ clean:
 	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt $(O)/libusdt-*.tar.gz
 
 FORCE:
-.PHONY: all help demo bench test stress test-dtrace test-vm-arm64 cross fuzz install uninstall clean FORCE
+.PHONY: all help demo bench test stress test-dtrace test-vm-arm64 cross fuzz install install-man uninstall clean FORCE
 .PHONY: dist deb packages
 .SECONDARY:
 
