@@ -81,6 +81,8 @@ help:
 	@echo 'make bench       what probes cost, beside those of <sys/sdt.h> (systemtap-sdt-dev; under bpftrace as root)'
 	@echo 'make lint        cppcheck and clang-tidy'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
+	@echo 'make dist        libusdt-$(VERSION).tar.gz, of what is committed; make deb: Debian packages of it'
+	@echo 'make packages    test these, and the library in programs that are built by CMake'
 	@echo 'make clean       remove what was built'
 	@echo 'ARCH=arm64       cross-compiled (gcc for it, or clang), tested by qemu-aarch64 (package qemu-user)'
 	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
@@ -250,15 +252,17 @@ lint:
 	@printf '%s\n' $(LINTED) | xargs -P2 -I{} sh -c 'clang-tidy --quiet {} -- -std=c11 -I. 2>&1 | \
 		if grep -v "warnings\? \(generated\|treated as\)"; then exit 1; fi'
 
+FILL_IN = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|'
 install: $(O)/libusdt.a $(O)/$(SONAME) $(COMMAND) install-man
-	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(LIBDIR)/cmake/usdt'
 	install -m 644 usdt.h '$(DESTDIR)$(INCLUDEDIR)/usdt.h'
 	install -m 644 $(O)/libusdt.a '$(DESTDIR)$(LIBDIR)/libusdt.a'
 	install -m 755 $(O)/$(SONAME) '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
 	ln -sf $(SOFILE) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
-		usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
+	$(FILL_IN) usdt.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
+	for f in usdt-config.cmake usdt-config-version.cmake; do \
+		$(FILL_IN) cmake/$$f.in > '$(DESTDIR)$(LIBDIR)/cmake/usdt/'$$f || exit; done
 
 	$(if $(COMMAND),install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONDIR)')
 	$(if $(COMMAND),install -m 755 $(COMMAND) '$(DESTDIR)$(BINDIR)/usdt')
@@ -284,14 +288,40 @@ uninstall:
 		for name in `$(NAMES) $$page`; do rm -f '$(DESTDIR)$(MANDIR)'/man$$section/$$name.$$section; done; \
 	done
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/usdt.h' '$(DESTDIR)$(LIBDIR)/pkgconfig/usdt.pc'
+	rm -f '$(DESTDIR)$(LIBDIR)/cmake/usdt/usdt-config.cmake' '$(DESTDIR)$(LIBDIR)/cmake/usdt/usdt-config-version.cmake'
 	rm -f '$(DESTDIR)$(LIBDIR)/libusdt.a' '$(DESTDIR)$(LIBDIR)/$(SOLINK)'
 	rm -f '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/$(SOFILE)'
 
+# The sources of REV, the same bytes wherever they are packed: sorted, of the time of the commit, owned by 0, mode
+# 644 or 755. (git's tar format and gzip's compression could change with a version of theirs.)
+REV ?= HEAD
+DIST := libusdt-$(VERSION)
+dist:
+	@git cat-file -e $(REV):./usdt.h || \
+		{ echo 'dist: packs what is committed in git; here is no such tree'; exit 1; }
+	@git diff --quiet $(REV) || echo 'dist: what is not in $(REV) is left out'
+	@mkdir -p $(O)
+	git -c tar.umask=022 -c core.autocrlf=false -c core.attributesFile=/dev/null archive --format=tar \
+		--prefix=$(DIST)/ -o $(abspath $(O))/$(DIST).tar $(REV)
+	gzip -9nf $(O)/$(DIST).tar
+
+# Debian packages of that, in $(O)/build/deb.
+deb: dist
+	rm -rf $(O)/build/deb
+	mkdir -p $(O)/build/deb
+	tar -xzf $(O)/$(DIST).tar.gz -C $(O)/build/deb
+	cd $(O)/build/deb/$(DIST) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc
+
+# What these make, and CMakeLists.txt: wants cmake, debhelper, lintian.
+packages:
+	@O=$(O) $(PROVE) -Itests/lib -j2 $(PROVE_FLAGS) tests/packages/*.t
+
 clean:
-	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt
+	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt $(O)/libusdt-*.tar.gz
 
 FORCE:
 .PHONY: all help demo bench lint test stress test-dtrace test-vm-arm64 cross fuzz install install-man uninstall clean FORCE
+.PHONY: dist deb packages
 .SECONDARY:
 
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

@@ -288,7 +288,8 @@ my @make = ('make', @{ $first->{variables} }) if $first;
 subtest 'install and uninstall' => sub {
     my ($dest, $lib) = ("$T/dest dir", "$T/dest dir/opt/usdt/lib");
     my @where = ("DESTDIR=$dest", 'PREFIX=/opt/usdt');
-    my @files = map { "opt/usdt/$_" } 'bin/usdt', 'include/usdt.h', 'lib/libusdt.a', 'lib/libusdt.so', "lib/$SONAME",
+    my @files = map { "opt/usdt/$_" } 'bin/usdt', 'include/usdt.h', 'lib/cmake/usdt/usdt-config-version.cmake',
+        'lib/cmake/usdt/usdt-config.cmake', 'lib/libusdt.a', 'lib/libusdt.so', "lib/$SONAME",
         "lib/libusdt.so.$VERSION", 'lib/pkgconfig/usdt.pc', 'share/bash-completion/completions/usdt';
     for my $page (files_below("$ROOT/man")) {
         my ($section) = $page =~ /(\d)$/;
@@ -297,11 +298,13 @@ subtest 'install and uninstall' => sub {
     @files = sort @files;
     my $text = succeeds('make install', @make, @where, 'install');
     unlike($text, qr/ -c /, 'compiles nothing that is built already');
-    is_deeply([files_below($dest)], \@files, 'installs the command, the header, both libraries, their links, usdt.pc, completion and manual');
+    is_deeply([files_below($dest)], \@files,
+        'installs the command, the header, both libraries, their links, usdt.pc, CMake files, completion and manual');
     is_deeply([map { readlink "$lib/$_" } 'libusdt.so', $SONAME], [$SONAME, "libusdt.so.$VERSION"],
         'the links name their neighbours, so they hold wherever the tree is moved');
     is(read_file("$lib/$SONAME"), read_file($first->{so}), 'the shared library arrives as it was built');
-    is_deeply([map { sprintf '%o', (stat "$dest/$_")[2] & 07777 } @files], [qw(755 644 644 755 755 755), ('644') x (@files - 6)],
+    is_deeply([map { sprintf '%o', (stat "$dest/$_")[2] & 07777 } @files],
+        [qw(755 644 644 644 644 755 755 755), ('644') x (@files - 8)],
         'readable for all, writable for the owner');
     is_deeply([flags_of_pc("$lib/pkgconfig/usdt.pc", 'Version', 'Cflags', 'Libs')],
         [$VERSION, '-I/opt/usdt/include', '-L/opt/usdt/lib', '-lusdt'], 'usdt.pc does not know of DESTDIR');
