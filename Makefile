@@ -82,7 +82,7 @@ help:
 	@echo 'make lint        cppcheck and clang-tidy'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
 	@echo 'make dist        libusdt-$(VERSION).tar.gz, of what is committed; make deb: Debian packages of it'
-	@echo 'make packages    test these, and the library in programs that are built by CMake'
+	@echo 'make packages    test these, programs built by CMake, and a clone in a new Debian'
 	@echo 'make clean       remove what was built'
 	@echo 'ARCH=arm64       cross-compiled (gcc for it, or clang), tested by qemu-aarch64 (package qemu-user)'
 	@echo 'ARCH=i386        32-bit;  O=DIR  build there;  CC AR CFLAGS LDFLAGS PREFIX DESTDIR  as usual'
@@ -312,7 +312,7 @@ deb: dist
 	tar -xzf $(O)/$(DIST).tar.gz -C $(O)/build/deb
 	cd $(O)/build/deb/$(DIST) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc
 
-# What these make, and CMakeLists.txt: wants cmake, debhelper, lintian.
+# What these make, CMakeLists.txt, and a clone in a new Debian: wants cmake, debhelper, lintian, mmdebstrap.
 packages:
 	@O=$(O) $(PROVE) -Itests/lib -j2 $(PROVE_FLAGS) tests/packages/*.t
 
