@@ -160,7 +160,7 @@ int list_main(int argc, char **argv)
     else if (probes.count > 0)
         isatty(STDOUT_FILENO) ? print_aligned(&probes) : print_tabbed(&probes);
     bool found = probes.count > 0;
-    if (probes.unreadable > 0)
+    if (probes.unreadable > 0 && (!found || geteuid() != 0)) /* root may be kept out of some, and knows no cure */
         tool_complain("list: %u process%s may not be read%s", probes.unreadable, probes.unreadable > 1 ? "es" : "",
                       geteuid() == 0 ? ", not by root either" : " by this user: run as root to see their probes");
     if (!found)

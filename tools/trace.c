@@ -431,7 +431,7 @@ static int trace(pid_t pid, const struct process_probes *probes, uint64_t count,
         clean_up();
         return TOOL_FAILED;
     }
-    tool_complain("trace: %zu probes of process %d; Ctrl-C ends it", probes->count, (int)pid);
+    tool_complain("trace: %zu probe%s of process %d; Ctrl-C ends it", probes->count, probes->count > 1 ? "s" : "", (int)pid);
     follow(pipe, seconds, &signals);
     close(pipe);
     clean_up();
