@@ -64,6 +64,20 @@ sub odd_strings {
     is($hits[1], 'odd:s "" (fault)', 'an empty string, and NULL');
 }
 
+# uprobe_events know no quotes.
+sub odd_path {
+    my $dir = File::Temp->newdir;
+    mkdir "$dir/a #b", 0700 or die $!;
+    my $program = USDT::Program->new(env => { XDG_RUNTIME_DIR => "$dir/a #b" });
+    $program->provide('p', 'blank', 'mod', s => ['int']);
+    my $tracer = start($program, 's', 'blank');
+    $program->ok('fire', 's', 'i:7');
+    ok($tracer->until(sub { $tracer->output =~ /blank:s 7$/m }), 'is traced');
+    $tracer->stop;
+    like((run({}, $usdt, 'list', '-p', $program->pid))[1], qr{\t\Q$dir\E/a #b/usdt/blank-\w+\.so$}, 'and listed');
+    is_deeply([left()], [], 'nothing is left');
+}
+
 sub only_this_process {
     my ($one, $other) = map { my $p = USDT::Program->new; $p->provide('p', 'shared', 'mod', s => ['int']); $p } 1, 2;
     my $tracer = start($one, 's', '--count', 3, 'shared');
@@ -136,6 +150,7 @@ USDT::Tracer::with(ftrace => '64 bits: values', sub { values_of(64) });
 my ($path, $why) = USDT::Program->path(32);
 USDT::Tracer::subtest_unless($path ? USDT::Tracer::missing('ftrace') : $why, '32 bits: values', sub { values_of(32) });
 USDT::Tracer::with(ftrace => 'odd strings', \&odd_strings);
+USDT::Tracer::with(ftrace => 'a path with a blank', \&odd_path);
 USDT::Tracer::with(ftrace => 'one process of two', \&only_this_process);
 USDT::Tracer::with(ftrace => 'however it ends', \&endings);
 USDT::Tracer::with(ftrace => 'too many hits', \&drops);

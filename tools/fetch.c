@@ -150,6 +150,11 @@ static bool read_arm64(const char *at, struct place *place)
     return read_register(at, '\0', true, place->reg);
 }
 
+bool fetch_takes_path(const char *path)
+{
+    return path[strcspn(path, " \t\r\n\v\f#")] == '\0';
+}
+
 bool fetch_operand(const struct elf_file *file, const struct elf_operand *operand, const char *type, char *to,
                    size_t size)
 {

@@ -365,9 +365,7 @@ static char *uprobe_event(const struct how *how, const char *event, size_t numbe
     char semaphore[24] = "";
     if (probe->semaphore != 0)
         snprintf(semaphore, sizeof semaphore, "(%#" PRIx64 ")", probe->semaphore);
-    /* The kernel ends its words at blanks and its lines at a #, and knows no quotes. */
-    bool takes_path = how->path != NULL && how->path[strcspn(how->path, " \t\r\n\v\f#")] == '\0';
-    const char *path = takes_path ? how->path : how->mapped;
+    const char *path = how->path != NULL && fetch_takes_path(how->path) ? how->path : how->mapped;
     char *text = tool_format("p:%s %s:%#" PRIx64 "%s", event, path, probe->site, semaphore);
     const char *at = probe->operands;
     struct elf_operand operand;
@@ -483,22 +481,6 @@ static char *descriptor_path(pid_t pid, const struct stat *file)
     return found;
 }
 
-/* /proc/PID/map_files/START-END of the mapping that holds an address. To be freed. */
-static char *mapped_path(pid_t pid, uint64_t address)
-{
-    char path[64], line[8192];
-    uint64_t start, end;
-    char *found = NULL;
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
-    FILE *maps = fopen(path, "re");
-    while (found == NULL && maps != NULL && fgets(line, sizeof line, maps) != NULL)
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2 && address >= start && address < end)
-            found = tool_format("/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, start, end);
-    if (maps != NULL)
-        fclose(maps);
-    return found != NULL ? found : tool_strdup("/proc/PID/map_files/START-END"); /* it has ended */
-}
-
 static void find_paths(const struct process_probe *row, struct how *how)
 {
     struct stat here, there;
@@ -506,15 +488,13 @@ static void find_paths(const struct process_probe *row, struct how *how)
     /* Some tracers take no path below map_files: 0.17 of bpftrace. */
     how->mapped = is_there ? descriptor_path(row->pid, &there) : NULL;
     if (how->mapped == NULL)
-        how->mapped = mapped_path(row->pid, row->address);
+        how->mapped = tool_strdup(row->mapped_path);
     how->same_root = is_there && stat(row->path, &here) == 0 && here.st_dev == there.st_dev &&
                      here.st_ino == there.st_ino;
-    char *nameless = tool_format("/proc/%d/map_files/", (int)row->pid);
     if (how->same_root)
         how->path = tool_strdup(row->path);
-    else if (strncmp(row->open_path, nameless, strlen(nameless)) != 0)
+    else if (row->open_path != row->mapped_path)
         how->path = tool_strdup(row->open_path);
-    free(nameless);
 }
 
 static void find_arguments(struct how *how)

@@ -87,8 +87,8 @@ static bool read_mapping(const char *line, struct mapping *mapping)
     return true;
 }
 
-/* How this program can open it: by its name in the process's root, if that is still the file; by the mapping. */
-static char *open_path(pid_t pid, const struct mapping *mapping)
+/* How this program can open it: by its name in the process's root, if that is still the file; NULL: by the mapping. */
+static char *named_path(pid_t pid, const struct mapping *mapping)
 {
     char *path = tool_format("/proc/%d/root%s", (int)pid, mapping->path);
     struct stat st;
@@ -96,7 +96,7 @@ static char *open_path(pid_t pid, const struct mapping *mapping)
     if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == mapping->ino)
         return path;
     free(path);
-    return tool_format("/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, mapping->start, mapping->end);
+    return NULL;
 }
 
 static const struct elf_file *read_known(struct files *files, const struct mapping *mapping, const char *path)
@@ -128,9 +128,11 @@ static enum traced look_at_site(int memory, int file, const struct process_probe
 static void add_probes(struct process_probes *to, pid_t pid, const char *glob, const struct mapping *mapping, int memory)
 {
     struct files *files = to->files;
-    char *path = open_path(pid, mapping);
+    char *mapped = tool_format("/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, mapping->start, mapping->end);
+    char *named = named_path(pid, mapping);
+    const char *path = named != NULL ? named : mapped;
     const struct elf_file *elf = read_known(files, mapping, path);
-    const char *kept_path = NULL, *kept_open = NULL;
+    const char *kept_path = NULL, *kept_open = NULL, *kept_mapped = NULL;
     int file = -1;
     for (size_t i = 0; elf != NULL && i < elf->count; i++) {
         const struct elf_probe *probe = &elf->probes[i];
@@ -139,7 +141,8 @@ static void add_probes(struct process_probes *to, pid_t pid, const char *glob, c
             continue;
         if (kept_path == NULL) {
             kept_path = keep(files, tool_strdup(mapping->path));
-            kept_open = keep(files, tool_strdup(path));
+            kept_mapped = keep(files, tool_strdup(mapped));
+            kept_open = named != NULL ? keep(files, tool_strdup(named)) : kept_mapped;
             file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         }
         if ((to->count & (to->count - 1)) == 0)
@@ -147,13 +150,14 @@ static void add_probes(struct process_probes *to, pid_t pid, const char *glob, c
         struct process_probe *row = &to->list[to->count++];
         *row = (struct process_probe){
             .pid = pid, .probe = probe, .file = elf, .path = kept_path, .open_path = kept_open,
-            .address = mapping->start + (probe->site - mapping->offset),
+            .mapped_path = kept_mapped, .address = mapping->start + (probe->site - mapping->offset),
         };
         row->traced = look_at_site(memory, file, row);
     }
     if (file >= 0)
         close(file);
-    free(path);
+    free(named);
+    free(mapped);
 }
 
 /* False, and errno: it cannot be read. */

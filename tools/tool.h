@@ -85,6 +85,9 @@ enum type_kind { TYPE_NUMBER, TYPE_POINTER, TYPE_STRING } type_kind(const char *
  */
 bool fetch_operand(const struct elf_file *, const struct elf_operand *, const char *type, char *to, size_t size);
 
+/* Whether uprobe_events take a path: they end words at blanks and lines at a #, and know no quotes. */
+bool fetch_takes_path(const char *path);
+
 /* process.c: a probe in a process. */
 struct process_probe {
     pid_t pid;
@@ -92,6 +95,7 @@ struct process_probe {
     const struct elf_file *file;
     const char *path;      /* of the file, as the process sees it */
     const char *open_path; /* as this program can open it now */
+    const char *mapped_path; /* the same by the mapping, for root: it has no blank, and the file may have lost its name */
     uint64_t address;      /* of the site in the process */
     enum traced { NOT_TRACED, IS_TRACED, NOT_KNOWN } traced;
 };

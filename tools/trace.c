@@ -190,7 +190,8 @@ static bool add_events(const struct process_probes *probes)
         char semaphore[32] = "", *arguments = fetches(row);
         if (row->probe->semaphore != 0)
             snprintf(semaphore, sizeof semaphore, "(0x%" PRIx64 ")", row->probe->semaphore);
-        int error = put(tracefs, "uprobe_events", "p:usdt_%d/e%zu %s:0x%" PRIx64 "%s%s\n", (int)getpid(), i, row->open_path,
+        int error = put(tracefs, "uprobe_events", "p:usdt_%d/e%zu %s:0x%" PRIx64 "%s%s\n", (int)getpid(), i,
+                        fetch_takes_path(row->open_path) ? row->open_path : row->mapped_path,
                         row->probe->site, semaphore, arguments != NULL ? arguments : "");
         free(arguments);
         if (error != 0) {
