@@ -199,7 +199,7 @@ demo: $(O)/usdt
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
 # In two lanes: tests that have tracers, one after the other, and beside them the rest.
-TRACING := {test.pl,tests/examples.t,tests/forks.t,tests/how.t,tests/live.t,tests/list.t,tests/places.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
+TRACING := {test.pl,tests/cookbook.t,tests/examples.t,tests/forks.t,tests/how.t,tests/live.t,tests/list.t,tests/places.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
           USDT_TEST_CFLAGS='$(CFLAGS)' USDT_TEST_RUNNER='$(RUNNER)' \
           $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)
@@ -225,9 +225,14 @@ $(B)/bench/bench: $(B)/bench/bench.o $(B)/bench/checks.o $(O)/libusdt.a
 bench: $(B)/bench/bench
 	@$(RUNNER) $< $(BENCH)
 
+# What doc/cookbook.md traces, as it has it built.
+$(B)/examples/server: examples/server.c $(SOURCES) $(NATIVE:%=usdt_tracepoints_%.s) $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ARCHFLAGS) -g -fno-omit-frame-pointer -I. -o $@ $(filter %.c %.s,$^) -pthread
+
 # DTrace and newer kernels than this machine's, emulated: tests/vm/machine --help says what it needs.
 KERNELS ?= trixie sid
-test-dtrace: $(O)/test_usdt $(B)/tests/threads
+test-dtrace: $(O)/test_usdt $(B)/tests/threads $(B)/examples/server
 	-@$(MAKE) -s $(B)/bench/bench
 	@O=$(O) tests/vm/machine $(KERNELS)
 
@@ -317,7 +322,8 @@ packages:
 	@O=$(O) $(PROVE) -Itests/lib -j2 $(PROVE_FLAGS) tests/packages/*.t
 
 clean:
-	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt $(O)/libusdt-*.tar.gz
+	rm -rf $(O)/build $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(O)/usdt $(O)/libusdt-*.tar.gz \
+		examples/vendored/hello
 
 FORCE:
 .PHONY: all help demo bench lint test stress test-dtrace test-vm-arm64 cross fuzz install install-man uninstall clean FORCE
