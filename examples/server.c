@@ -176,7 +176,7 @@ int main(int argc, char **argv)
         die("listen");
     socklen_t size = sizeof address;
     getsockname(listener, (struct sockaddr *)&address, &size);
-    printf("http://127.0.0.1:%d/\n", ntohs(address.sin_port)); /* 0 was any */
+    printf("port %d\n", ntohs(address.sin_port)); /* 0 was any */
     fflush(stdout);
     if (load > 0 && fork() == 0) {
         close(listener);
