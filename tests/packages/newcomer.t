@@ -22,13 +22,13 @@ plan skip_all => "Debian cannot be installed from here: $text" if $failed;
 
 is((run('chroot', $debian, 'sh', '-c', 'command -v bpftrace perf gdb dtrace readelf pkg-config git'))[1] =~ s{.*/readelf\n}{}r, '',
     'it has no tracer (binutils is gcc\'s)');
-succeeds('a clone of what is committed', 'git', 'clone', '-q', $ROOT, "$debian/root/libusdt");
+succeeds('a clone of what is committed', 'git', 'clone', '-q', $ROOT, "$debian/libusdt");
 # As a container has them; they go with the namespace.
 my $output = succeeds('make demo', 'unshare', '-m', 'sh', '-ec', '
     mount -t proc proc "$0/proc"
     mount -t sysfs sysfs "$0/sys"
     mount -t tracefs tracefs "$0/sys/kernel/tracing"
-    chroot "$0" sh -c "cd /root/libusdt && make demo"', $debian);
+    chroot "$0" sh -c "cd /libusdt && make demo"', $debian);
 like($output, qr{^\d\d:\d\d:\d\d\.\d+ \d+ shop:start \d+ "/cart/42"$}m, 'shows hits');
 like($output, qr/^The program says: [1-9]\d* of \d+ requests were traced$/m, 'as many as the program has seen');
 done_testing;
