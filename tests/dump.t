@@ -238,6 +238,7 @@ subtest 'a process' => sub {
     $program->provide('q', 'other', 'mod', go => ['long']);
     my ($code, $text, $err) = dump_of($program->pid);
     is "$code $err", '0 ', 'is dumped';
+    $text =~ s/^file \S+\/libc\..*?(?=^file |\z)//ms; # a newer libc has probes of its own
     is scalar(() = $text =~ /^file \//mg), 2, 'each of its images';
     like $text, qr/^provider dumped\n(?:.*\n)*?  \S+:start\(int, char \*\)$/m, 'its probes';
     is scalar(() = $text =~ /^  linux .* accepted$/mg), 2, 'they are accepted';
