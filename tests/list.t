@@ -81,6 +81,27 @@ subtest 'other programs' => sub {
     }
 };
 
+subtest 'completion by bash' => sub {
+    plan skip_all => 'bash is not installed' if !grep { -x "$_/bash" } split /:/, $ENV{PATH};
+    my $program = USDT::Program->new;
+    $program->provide('p', 'completes', 'mod', one => [], other => []);
+    my $complete = sub {
+        my @words = @_;
+        local $ENV{PATH} = Cwd::abs_path($out) . ":$ENV{PATH}";
+        my ($code, $text, $errors) = run({}, 'bash', '-c', '. tools/usdt.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _usdt;
+            echo "${COMPREPLY[@]}"', 'bash', 'usdt', @words);
+        is($errors, '', "usdt @words: no error");
+        chomp $text;
+        return $text;
+    };
+    my $pid = $program->pid;
+    is($complete->('tr'), 'trace', 'commands');
+    is($complete->('trace', '--f'), '--for', 'options');
+    like($complete->('how', '-p', substr $pid, 0, -1), qr/\b$pid\b/, 'processes with probes');
+    is($complete->('how', '-p', $pid, 'comp'), 'completes:one completes:other', 'and their probes');
+    is($complete->('dump', 'usdt.h'), 'usdt.h', 'files');
+};
+
 # Languages that can call C functions have probes, at run time.
 my $python = <<'END';
 import ctypes, sys
