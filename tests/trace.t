@@ -74,7 +74,7 @@ sub odd_path {
     $program->ok('fire', 's', 'i:7');
     ok($tracer->until(sub { $tracer->output =~ /blank:s 7$/m }), 'is traced');
     $tracer->stop;
-    like((run({}, $usdt, 'list', '-p', $program->pid))[1], qr{\t\Q$dir\E/a #b/usdt/blank-\w+\.so$}, 'and listed');
+    like((run({}, $usdt, 'list', '-p', $program->pid, 'blank'))[1], qr{\t\Q$dir\E/a #b/usdt/blank-\w+\.so$}, 'and listed');
     is_deeply([left()], [], 'nothing is left');
 }
 
