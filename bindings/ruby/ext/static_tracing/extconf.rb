@@ -1,0 +1,34 @@
+# Compiles libusdt into the extension: its sources are the gem's own copy (rake build), or the tree's.
+# Where that cannot be, nothing is built, the gem installs all the same, and StaticTracing.available? is false.
+require "mkmf"
+
+def why_not
+  return "only MRI has C extensions" unless RUBY_ENGINE == "ruby"
+  libusdt = ["libusdt", "../../../.."].map { |dir| File.expand_path(dir, __dir__) }
+  return "there are no sources of libusdt" unless (libusdt = libusdt.find { |dir| File.exist?("#{dir}/usdt.h") })
+
+  $INCFLAGS << " -I#{libusdt.quote}"
+  return "usdt.h does not compile" unless try_compile("#include <ruby.h>\n#include <usdt.h>\n_Static_assert(1, \"C11\");")
+
+  $VPATH << libusdt
+  $srcs = [File.join(__dir__, "static_tracing.c"), *Dir["#{libusdt}/usdt*.c"].sort]
+  stubs = %w[x86_64 i386 aarch64].find { |arch| macro_defined?("__#{arch}__", "") }
+  stubs = "arm64" if stubs == "aarch64"
+  stubs = "macos_#{stubs}" if macro_defined?("__APPLE__", "")
+  stubs = "usdt_tracepoints_#{stubs}"
+  $objs = $srcs.map { |file| "#{File.basename(file, ".c")}.o" }
+  $objs << "#{stubs}.o" if File.exist?("#{libusdt}/#{stubs}.s")
+  # Another copy of the library in the process, of whatever version, is not to be called from here.
+  append_ldflags("-Wl,-Bsymbolic")
+  $libs << " -lpthread"
+  nil
+rescue RuntimeError => e # mkmf's, where there is no compiler
+  e.message.lines.first.chomp
+end
+
+if (why = why_not)
+  warn "ruby-static-tracing: tracing is not available: #{why}"
+  File.write("Makefile", dummy_makefile(__dir__).join)
+else
+  create_makefile("ruby-static-tracing/native") { |lines| lines << "\n.s.o:\n\t$(ECHO) assembling $(<)\n\t$(Q) $(CC) -c -o $@ $<\n.SUFFIXES: .s\n" }
+end

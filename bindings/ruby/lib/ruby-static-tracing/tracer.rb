@@ -1,0 +1,106 @@
+# frozen_string_literal: true
+
+require "ruby-static-tracing/names"
+require "ruby-static-tracing/wrapper"
+
+module StaticTracing
+  module Tracer
+    # A tracer wraps methods of classes: a subclass says what the wrapper does while its probe is traced.
+    class Base
+      class << self
+        # Wraps methods of klass, each with a tracepoint of its name. Their provider has the name of the class,
+        # unless another is given (a Provider, or its name); it is published. A method that is not there yet is
+        # wrapped when it is defined.
+        def register(klass, *methods, provider: nil)
+          provider ||= Names.provider(klass)
+          provider = Provider.register(provider) unless provider.is_a?(Provider)
+          StaticTracing.lock.synchronize do
+            Tracers.add(self)
+            wrapper = wrappers[klass] ||= Wrapper.new(self, klass)
+            methods.flatten.each { |name| wrapper.add(name.to_sym, provider) }
+            provider.enable
+            wrapper.enable! if StaticTracing.enabled?
+          end
+        end
+
+        def enable!
+          wrappers.each_value(&:enable!)
+        end
+
+        def disable!
+          wrappers.each_value(&:disable!)
+        end
+
+        # The class of the probe's last value. Those before are the method's name and, if asked for, the cost.
+        def type
+          raise NotImplementedError
+        end
+
+        # Ruby code: a traced call. `call` calls the method as it was called; fire.(since, value) fires, where since
+        # is the time (StaticTracing.nsec) at which the probe's own work began, less what was not its own.
+        def code(call, fire)
+          raise NotImplementedError
+        end
+
+        private
+
+        def wrappers
+          @wrappers ||= {}.compare_by_identity
+        end
+      end
+    end
+
+    # Fires (method name, nanoseconds) when a method returns or raises.
+    class Latency < Base
+      def self.type
+        Integer
+      end
+
+      def self.code(call, fire)
+        <<~RUBY
+          start = ::StaticTracing.nsec
+          begin
+            #{call}
+          ensure
+            took = ::StaticTracing.nsec - start
+            #{fire.("start + took", "took")}
+          end
+        RUBY
+      end
+    end
+
+    # Fires (method name, stack) when a method is called: its callers, one to a line, the nearest first.
+    class Stack < Base
+      def self.type
+        String
+      end
+
+      def self.code(call, fire)
+        <<~RUBY
+          #{fire.("::StaticTracing.nsec", "::Kernel.caller.join(?\\n)")}
+          #{call}
+        RUBY
+      end
+    end
+
+    # To be included at the end of a class: wraps its public methods.
+    module Concerns
+      def self.concern(tracer)
+        Module.new do
+          define_singleton_method(:included) do |base|
+            super(base)
+            methods = base.public_instance_methods(false)
+            warn "#{base}: no methods to trace before this include", uplevel: 1 if methods.empty?
+            tracer.register(base, methods)
+          end
+        end
+      end
+
+      Latency = concern(Tracer::Latency)
+      Stack = concern(Tracer::Stack)
+    end
+  end
+
+  Tracers.add(Tracer::Latency)
+  Tracers.add(Tracer::Stack)
+end
