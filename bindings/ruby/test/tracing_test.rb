@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "helper"
+require "forwarding"
 
 # What bpftrace sees.
 class ValuesTest < TracingTest
@@ -134,6 +135,19 @@ class GeneratedProbesTest < TracingTest
     costs.each { |cost| assert_operator cost, :>, 0 }
     lines = hits("blocks:measured__exit", '"%d %s\n", arg0 > 0, str(arg1)', 1) { StaticTracing.trace(:measured) {} }
     assert_equal ["1 measured"], lines
+  end
+
+  # As in wrapper_test.rb, but that each call fires.
+  def test_traced_calls_are_what_they_were
+    %i[Latency Stack].each do |tracer|
+      bare, wrapped = Forwarding.make, Forwarding.make
+      StaticTracing::Tracer.const_get(tracer).register(wrapped, Forwarding.methods(wrapped), provider: "traced_calls")
+      assert_equal Forwarding::CALLS, Forwarding::CALLS.uniq
+      traced = Bpftrace.new("usdt:*:traced_calls:* { @hits = count(); }")
+      Forwarding::CALLS.each { |call| assert_equal Forwarding.outcome(bare, call), Forwarding.outcome(wrapped, call), call }
+      assert_operator traced.stop[/^@hits: (\d+)/, 1].to_i, :>, Forwarding::CALLS.size / 2
+      StaticTracing::Provider.fetch("traced_calls").destroy
+    end
   end
 
   def test_off_and_on

@@ -9,7 +9,7 @@ module StaticTracing
     # the block raises, of the provider `blocks` or another. A name is published when it is first used, in the main
     # Ractor; one that is new in another Ractor is not traced there.
     def trace(name, provider: :blocks)
-      entry, exit = @blocks.dig(provider, name) || define_block(provider, name)
+      entry, exit = (named = @blocks[provider] and named[name]) || define_block(provider, name)
       return yield unless exit && (exit.enabled? || entry.enabled?)
 
       measured = exit.args.size == 3
@@ -31,8 +31,9 @@ module StaticTracing
       @lock.synchronize do
         cost = [*(Integer if Configuration.instance.cost)]
         home = Provider.register(provider)
-        pair = [home.add_tracepoint("#{Names.probe(name)}__entry", *cost, String),
-                home.add_tracepoint("#{Names.probe(name)}__exit", *cost, String, Integer)]
+        probe = Names.probe(name, 56)
+        pair = [home.add_tracepoint("#{probe}__entry", *cost, String),
+                home.add_tracepoint("#{probe}__exit", *cost, String, Integer)]
         home.enable
         key = name.is_a?(String) ? name.dup.freeze : name
         @blocks = Ractor.make_shareable(@blocks.merge(provider => { **@blocks.fetch(provider, {}), key => pair }))

@@ -18,16 +18,19 @@ module StaticTracing
       owner = klass.singleton_class? ? ObjectSpace.each_object(klass).find { |o| o.singleton_class == klass } : klass
       name = owner.is_a?(Module) && owner.name
       raise ArgumentError, "#{klass.inspect} has no name: say provider:" unless name
-      name = probe(underscore(name))[-52..] || probe(underscore(name))
+      name = allowed(underscore(name))
+      name = name[-52..] || name
       name = name.sub(/\A[^A-Za-z_]/, "_")
       name.match?(/\d\z/) || TAKEN.include?(name) ? "#{name}_" : name
     end
 
-    # valid?: valid__p. Other characters as their code: <=> is x3cx3dx3e. At most 63 characters.
-    def probe(name)
-      name = name.to_s.sub(/(?<=\w)[?!=]\z/, ENDINGS)
-      name = name.gsub(/[^A-Za-z0-9_.-]/) { |c| format("x%x", c.ord) }
-      name.sub(/\A[^A-Za-z_]/, '_\0')[0, 63]
+    # valid?: valid__p. Other characters as their code: <=> is x3cx3dx3e.
+    def probe(name, most = 63)
+      allowed(name.to_s.sub(/(?<=\w)[?!=]\z/, ENDINGS)).sub(/\A[^A-Za-z_]/, '_\0')[0, most]
+    end
+
+    def allowed(name)
+      name.gsub(/[^A-Za-z0-9_.-]/) { |c| format("x%x", c.ord) }
     end
   end
 end

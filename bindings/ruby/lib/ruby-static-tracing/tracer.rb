@@ -9,8 +9,8 @@ module StaticTracing
     class Base
       class << self
         # Wraps methods of klass, each with a tracepoint of its name. Their provider has the name of the class,
-        # unless another is given (a Provider, or its name); it is published. A method that is not there yet is
-        # wrapped when it is defined.
+        # unless another is given (a Provider, or its name); it is published. A method that is not there yet, or is
+        # defined again, is wrapped by the next register or StaticTracing.enable!.
         def register(klass, *methods, provider: nil)
           provider ||= Names.provider(klass)
           provider = Provider.register(provider) unless provider.is_a?(Provider)
@@ -58,12 +58,12 @@ module StaticTracing
 
       def self.code(call, fire)
         <<~RUBY
-          start = ::StaticTracing.nsec
+          _start_ = ::StaticTracing.nsec
           begin
             #{call}
           ensure
-            took = ::StaticTracing.nsec - start
-            #{fire.("start + took", "took")}
+            _took_ = ::StaticTracing.nsec - _start_
+            #{fire.("_start_ + _took_", "_took_")}
           end
         RUBY
       end

@@ -11,7 +11,6 @@ module StaticTracing
       @klass = klass
       @probes = {} # method name => the name of the constant of its tracepoint
       @cost = {}
-      @on = false
     end
 
     def add(method, provider)
@@ -22,25 +21,23 @@ module StaticTracing
       const_set(constant = "P#{@probes.size}", tracepoint)
       @probes[method] = constant
       @cost[method] = cost
-      define(method) if @on
     end
 
+    # Wraps what is there and is not wrapped.
     def enable!
-      return if @on
-      @on = true
-      follow unless @klass.ancestors.include?(self)
+      watch unless @klass.ancestors.include?(self)
       @klass.prepend(self)
-      @probes.each_key { |method| define(method) }
+      @probes.each_key { |method| define(method) unless own?(method) }
     end
 
     def disable!
-      @on = false
-      @probes.each_key { |method| undefine(method) }
+      @probes.each_key { |method| remove_method(method) if own?(method) }
     end
 
-    # Internal: the class has another definition of this method now, or its first.
+    # Internal: the class has another definition of this method, or none. It may have other parameters, and other
+    # visibility in a moment: it is as the class has it, until the next enable!.
     def redefined(method)
-      StaticTracing.lock.synchronize { define(method) if @on && @probes.key?(method) }
+      StaticTracing.lock.synchronize { remove_method(method) if own?(method) }
     end
 
     def inspect
@@ -50,27 +47,30 @@ module StaticTracing
 
     private
 
-    def follow
+    def own?(method)
+      method_defined?(method, false) || private_method_defined?(method, false)
+    end
+
+    def watch
       wrapper = self
       klass = @klass
       klass.singleton_class.prepend(Module.new do
-        define_method(:method_added) do |method|
-          super(method)
-          wrapper.redefined(method) if equal?(klass)
+        %i[method_added method_removed method_undefined].each do |event|
+          define_method(event) do |method|
+            super(method)
+            wrapper.redefined(method) if equal?(klass)
+          end
+          private event
         end
-        private :method_added
       end)
     end
 
-    def undefine(method)
-      remove_method(method) if method_defined?(method, false) || private_method_defined?(method, false)
-    end
-
     def define(method)
-      undefine(method)
       visibility = %i[public protected private].find { |v| @klass.send("#{v}_method_defined?", method) }
       return unless visibility
-      module_eval(code(method, @klass.instance_method(method).parameters), __FILE__, 1)
+      code = code(method, @klass.instance_method(method).parameters)
+      module_eval(code, __FILE__, 1)
+      ruby2_keywords(method) if code.include?("*rest")
       send(visibility, method)
     end
 
@@ -85,16 +85,45 @@ module StaticTracing
       "#{head}\nreturn #{call} unless #{probe}.enabled?\n#{@tracer.code(call, fire)}\nend"
     end
 
-    # The head of the wrapper, and its call of the original with the arguments, keywords and block it got. Ruby does
-    # that without a copy where all parameters are named.
+    # The head of the wrapper, and its call of the original. Where all parameters have names the wrapper has the same
+    # ones, and passes on what it was given: that costs a call, where an Array or Hash of the rest would cost three.
     def forward(method, parameters)
-      required = parameters.take_while { |kind, _| kind == :req }.size
-      names = Array.new(required) { |i| "a#{i}" }
-      return ["ruby2_keywords define_method(#{method.inspect}) do |*rest, &block|", "super(*rest, &block)"] \
+      return ["define_method(#{method.inspect}) do |*rest, &block|", "super(*rest, &block)"] \
         unless method.inspect.match?(/\A:[^"@$]/) # no name for def
-      return ["def #{method}(#{names.join(", ")})", "super"] \
-        if !@klass.singleton_class? && parameters.all? { |kind, _| %i[req block].include?(kind) }
-      ["ruby2_keywords def #{method}(#{[*names, "*rest"].join(", ")})", "super"]
+      required = parameters.take_while { |kind, _| kind == :req }.size
+      others = parameters.drop(required)
+      positional = Array.new(required) { |i| "_a#{i}_" }
+      return ["def #{method}(#{[*positional, "*rest"].join(", ")})", "super"] unless same?(others)
+
+      optional = others.select { |kind, _| kind == :opt }.each_index.map { |i| "_b#{i}_" }
+      keys, defaults = %i[keyreq key].map { |of| others.filter_map { |kind, name| name if kind == of } }
+      head = positional + optional.map { |b| "#{b} = (#{b}d = true; nil)" } + keys.map { |k| "#{k}:" } +
+             defaults.map { |k| "#{k}: (_#{k}_ = true; nil)" } + (others.include?([:nokey]) ? ["**nil"] : [])
+      calls = (0..optional.size).map { |n| with_keys(positional + optional.first(n), keys, defaults) }
+      call = optional.zip(calls).map { |b, c| "#{b}d ? #{c} : " }.join + calls.last
+      ["def #{method}(#{head.join(", ")})", "(#{call})"]
     end
+
+    def same?(parameters)
+      !@klass.singleton_class? && parameters.all? do |kind, name|
+        %i[opt block nokey].include?(kind) || (%i[key keyreq].include?(kind) && !RESERVED.include?(name))
+      end
+    end
+
+    # Of keywords with defaults: none, all, or some were given.
+    def with_keys(positional, keys, defaults)
+      required = positional + keys.map { |k| "#{k}: #{k}" }
+      none = "super(#{required.join(", ")})"
+      return none if defaults.empty?
+      all = "super(#{[*required, *defaults.map { |k| "#{k}: #{k}" }].join(", ")})"
+      some = "super(#{[*required, *defaults.map { |k| "**(_#{k}_ ? {} : { #{k}: #{k} })" }].join(", ")})"
+      absent = defaults.map { |k| "_#{k}_" }
+      "(#{absent.join(" && ")} ? #{none} : #{absent.join(" || ")} ? #{some} : #{all})"
+    end
+
+    RESERVED = %i[__ENCODING__ __FILE__ __LINE__ BEGIN END alias and begin break case class def defined? do else elsif
+                  end ensure false for if in module next nil not or redo rescue retry return self super then true undef
+                  unless until when while yield].freeze
+    private_constant :RESERVED
   end
 end
