@@ -18,7 +18,7 @@ begin
   raise LoadError, "STATIC_TRACING=off" if ENV["STATIC_TRACING"] == "off"
   require "ruby-static-tracing/native"
 rescue LoadError => e
-  StaticTracing.const_set(:NOT_LOADED, e.message)
+  StaticTracing.const_set(:NOT_LOADED, "there is no extension: #{e.message}".freeze)
   require "ruby-static-tracing/without"
 end
 require "ruby-static-tracing/tracers"

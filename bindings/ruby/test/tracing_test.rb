@@ -29,6 +29,22 @@ class ValuesTest < TracingTest
                  fired("string", [String], '"%s\n", str(arg0)', "text", :sym, dynamic, "", "ä", "cut\0off", shared)
   end
 
+  def test_strings_while_all_is_collected_and_moved
+    probe = StaticTracing::Tracepoint.new("moved_test", "a", *[String] * 6)
+    probe.provider.enable
+    long = "0123456789" * 10
+    seen = hits("moved_test:a", '"%s %s %s %s\n", str(arg0), str(arg1), str(arg2), str(arg5)', 5) do
+      5.times do |i|
+        values = [long[i, 50], :"dynamic#{i}", +"new#{i}", long[1, 40], long[2, 30], long[i + 1, 50]]
+        GC.auto_compact = GC.stress = true
+        probe.fire(*values)
+      ensure
+        GC.auto_compact = GC.stress = false
+      end
+    end
+    assert_equal Array.new(5) { |i| "#{long[i, 50]} dynamic#{i} new#{i} #{long[i + 1, 50]}" }, seen
+  end
+
   def test_nil_is_0
     assert_equal ["0 0 0 0"], fired("nil", [Integer, String, Float, StaticTracing::Scaled[10]],
                                     '"%ld %ld %ld %ld\n", arg0, arg1, arg2, arg3', [nil, nil, nil, nil])

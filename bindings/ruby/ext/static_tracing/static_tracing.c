@@ -194,16 +194,11 @@ static uintptr_t scaled_word(double value)
 }
 
 /* A C string, up to the first NUL. Ruby ends its strings with one, but for some that share another's bytes: of such
-   a copy is made, and kept in *copies. */
-static uintptr_t string_word(VALUE value, VALUE *copies)
+   a copy is fired. *kept is on the stack: what is there neither goes nor moves. */
+static uintptr_t string_word(VALUE value, volatile VALUE *kept)
 {
-    if (RSTRING_PTR(value)[RSTRING_LEN(value)] != '\0') {
-        value = rb_str_new(RSTRING_PTR(value), RSTRING_LEN(value));
-        if (*copies == Qnil)
-            *copies = rb_ary_new();
-        rb_ary_push(*copies, value);
-    }
-    return (uintptr_t)RSTRING_PTR(value);
+    *kept = RSTRING_PTR(value)[RSTRING_LEN(value)] == '\0' ? value : rb_str_new(RSTRING_PTR(value), RSTRING_LEN(value));
+    return (uintptr_t)RSTRING_PTR(*kept);
 }
 
 NORETURN(static void mismatch(VALUE self, VALUE value, int index));
@@ -219,7 +214,7 @@ static VALUE fire(VALUE self, void **words, int first, int argc, const VALUE *ar
 {
     struct tracepoint *t = tracepoint_of(self);
     int traced = usdt_is_enabled(t->probe), i;
-    VALUE copies = Qnil;
+    volatile VALUE kept[USDT_ARG_MAX];
 
     if (argc > t->argc - first)
         mismatch(self, argv[t->argc - first], t->argc);
@@ -240,7 +235,7 @@ static VALUE fire(VALUE self, void **words, int first, int argc, const VALUE *ar
                 else if (!RB_TYPE_P(value, T_STRING))
                     mismatch(self, value, first + i);
                 if (traced)
-                    word = string_word(value, &copies);
+                    word = string_word(value, &kept[i]);
                 break;
             default:
                 if (!RB_FLOAT_TYPE_P(value) && !RB_INTEGER_TYPE_P(value))
@@ -254,7 +249,6 @@ static VALUE fire(VALUE self, void **words, int first, int argc, const VALUE *ar
     }
     if (traced)
         usdt_fire_probe(t->probe, (size_t)(first + argc), words);
-    RB_GC_GUARD(copies);
     return traced ? Qtrue : Qfalse;
 }
 

@@ -29,6 +29,7 @@ module StaticTracing
   class Tracepoint
     CLASSES = { integer: [Integer], string: [String, Symbol] }.freeze
     NUMBERS = [Float, Integer].freeze
+    undef_method :initialize_copy
 
     def enabled?
       false
