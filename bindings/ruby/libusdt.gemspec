@@ -12,6 +12,6 @@ Gem::Specification.new do |s|
   s.extensions = ["ext/static_tracing/extconf.rb"]
   s.require_paths = ["lib"]
   # `rake build` puts the library there; without it `gem build` fails by the header that is missing.
-  s.files = Dir["lib/**/*.rb", "ext/static_tracing/*.{c,rb}", "ext/static_tracing/libusdt/*", "examples/*", "README.md"] |
+  s.files = Dir["README.md", "{lib,examples}/**/*.rb", "ext/**/*.{c,h,s,rb}", "ext/static_tracing/libusdt/LICENSE"] |
             ["ext/static_tracing/libusdt/usdt.h"]
 end

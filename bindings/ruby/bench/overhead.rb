@@ -57,7 +57,7 @@ PROBE.provider.enable
 StaticTracing.trace(:block) {}
 
 def loop_of(code)
-  eval "# frozen_string_literal: true\n->(o) { i = 0; while i < #{LOOPS}; #{code}; i += 1; end }", binding, __FILE__, __LINE__
+  eval "# frozen_string_literal: true\n->(o) { i = 0; while i < #{LOOPS}; #{code}; i += 1; end }"
 end
 
 def time(loop, object)
@@ -75,7 +75,8 @@ end
 
 if TRACED
   require_relative "../test/tracer"
-  tracer = Bpftrace.new(%w[hand wrapped polled values blocks].map { |p| "usdt:*:#{p}:* { @#{p} = count(); }" }.join)
+  providers = %w[hand wrapped polled values blocks]
+  tracer = Bpftrace.new(providers.map { |p| "usdt:*:#{p}:* { @#{p} = count(); }" }.join)
 end
 
 work = { empty: [loop_of(""), nil] }
@@ -105,6 +106,8 @@ puts RUBY_DESCRIPTION
 puts TRACED ? "traced by bpftrace" : "not traced"
 columns = { bare: "bare", hand: "check+call", wrapped: "wrapper", off: "disable!", polled: "polled" }
 puts format("%-38s" + "%11s" * columns.size, "", *columns.values)
-METHODS.each_key { |name| puts format("%-38s" + "%11.0f" * columns.size, name, *columns.keys.map { |c| result[[name, c]] }) }
+METHODS.each_key do |name|
+  puts format("%-38s" + "%11.0f" * columns.size, name, *columns.keys.map { |c| result[[name, c]] })
+end
 result.each { |name, value| puts format("%-38s%11.0f", name, value) if name.is_a?(String) }
 tracer&.stop

@@ -5,7 +5,8 @@ require "tempfile"
 # bpftrace on a process, with its output in a file.
 class Bpftrace
   def self.missing
-    return "bpftrace is not installed" unless ENV["PATH"].split(":").any? { |dir| File.executable?("#{dir}/bpftrace") }
+    dirs = ENV["PATH"].split(":")
+    return "bpftrace is not installed" unless dirs.any? { |dir| File.executable?("#{dir}/bpftrace") }
     return "only root can trace" unless Process.uid.zero?
     "no uprobe_events: tracefs is not mounted" unless Dir["/sys/kernel{,/debug}/tracing/uprobe_events"].any?
   end
@@ -16,10 +17,10 @@ class Bpftrace
   end
 
   # Attached, when it returns: it places its probes some time before it records what they say.
-  def initialize(script, pid: Process.pid, env: {})
+  def initialize(script, pid: Process.pid)
     @out = Tempfile.new("bpftrace")
-    @pid = spawn(env, "bpftrace", *(["-p", pid.to_s] if pid), "-e", "#{script} interval:ms:50 { if (!@on) { printf(\"attached\\n\"); " \
-                 "@on = 1; } } END { clear(@on); }", in: :close, out: @out.path, err: %i[child out])
+    script += ' interval:ms:50 { if (!@on) { printf("attached\n"); @on = 1; } } END { clear(@on); }'
+    @pid = spawn("bpftrace", *(["-p", pid.to_s] if pid), "-e", script, in: :close, out: @out.path, err: %i[child out])
     return if Bpftrace.wait_for { output.match?(/^attached$/) || ended? } && !ended?
     stop
     raise "bpftrace does not attach: #{output}"

@@ -56,7 +56,8 @@ class ValuesTest < TracingTest
 
   def test_floats_are_their_bits
     values = [1.5, -0.0, 3]
-    assert_equal values.map { |v| [v.to_f].pack("G").unpack1("Q>").to_s(16) }, fired("float", [Float], '"%lx\n", arg0', *values)
+    bits = values.map { |v| [v.to_f].pack("G").unpack1("Q>").to_s(16) }
+    assert_equal bits, fired("float", [Float], '"%lx\n", arg0', *values)
   end
 
   def test_floats_as_scaled_integers
@@ -67,10 +68,10 @@ class ValuesTest < TracingTest
 
   def test_32_arguments
     skip "where the seventh is on the stack depends on the processor" unless RUBY_PLATFORM.start_with?("x86_64")
+    format = '"%ld %ld %s %ld %ld %ld\n", arg0, arg1, str(arg2), arg5, ' \
+             '*(int64 *)reg("sp"), *(int64 *)(reg("sp") + 200)'
     assert_equal ["1 -2 s 6 7 -32"],
-                 fired("many", [Integer, Integer, String, *[Integer] * 29],
-                       '"%ld %ld %s %ld %ld %ld\n", arg0, arg1, str(arg2), arg5, *(int64 *)reg("sp"), *(int64 *)(reg("sp") + 200)',
-                       [1, -2, "s", *4..31, -32])
+                 fired("many", [Integer, Integer, String, *[Integer] * 29], format, [1, -2, "s", *4..31, -32])
   end
 end
 
@@ -160,7 +161,9 @@ class GeneratedProbesTest < TracingTest
       StaticTracing::Tracer.const_get(tracer).register(wrapped, Forwarding.methods(wrapped), provider: "traced_calls")
       assert_equal Forwarding::CALLS, Forwarding::CALLS.uniq
       traced = Bpftrace.new("usdt:*:traced_calls:* { @hits = count(); }")
-      Forwarding::CALLS.each { |call| assert_equal Forwarding.outcome(bare, call), Forwarding.outcome(wrapped, call), call }
+      Forwarding::CALLS.each do |call|
+        assert_equal Forwarding.outcome(bare, call), Forwarding.outcome(wrapped, call), call
+      end
       assert_operator traced.stop[/^@hits: (\d+)/, 1].to_i, :>, Forwarding::CALLS.size / 2
       StaticTracing::Provider.fetch("traced_calls").destroy
     end
@@ -181,7 +184,8 @@ end
 class ProcessesTest < TracingTest
   # As Puma does: all is loaded, then the workers are made. One attach, by the file, before they are.
   def test_a_master_and_four_workers
-    master = IO.popen([RbConfig.ruby, "-W0", "-I#{File.expand_path("../lib", __dir__)}", "-rruby-static-tracing", "-e", <<~'RUBY'], "r+")
+    lib = File.expand_path("../lib", __dir__)
+    master = IO.popen([RbConfig.ruby, "-W0", "-I#{lib}", "-rruby-static-tracing", "-e", <<~'RUBY'], "r+")
       class Worker
         def serve(n)
           n
@@ -221,7 +225,8 @@ class ProcessesTest < TracingTest
     counted = Class.new { def run(n); n; end }
     StaticTracing::Tracer::Latency.register(counted, :run, provider: "ractors_test")
     StaticTracing.trace(:ractor) {}
-    tracer = Bpftrace.new('usdt:*:ractors_test:hit { @hits[arg0, str(arg1)] = count(); } usdt:*:ractors_test:run { @runs = count(); } ' \
+    tracer = Bpftrace.new("usdt:*:ractors_test:hit { @hits[arg0, str(arg1)] = count(); } " \
+                          "usdt:*:ractors_test:run { @runs = count(); } " \
                           "usdt:*:blocks:ractor__exit { @blocks = count(); }")
     warned, $VERBOSE = $VERBOSE, nil # that Ractors are experimental
     ractors = (1..3).map do |i|

@@ -7,7 +7,8 @@ class WithoutTest < Minitest::Test
   OFF = { "STATIC_TRACING" => "off" }.freeze
 
   def test_it_says_so
-    assert_equal "false\nthere is no extension: STATIC_TRACING=off\n", ruby("puts StaticTracing.available?, StaticTracing.unavailable_reason", env: OFF)
+    assert_equal "[false, \"there is no extension: STATIC_TRACING=off\"]\n",
+                 ruby("p [StaticTracing.available?, StaticTracing.unavailable_reason]", env: OFF)
   end
 
   %w[api wrapper].each do |file|

@@ -1,14 +1,14 @@
-# Compiles libusdt into the extension: its sources are the gem's own copy (rake build), or the tree's.
+# Compiles libusdt into the extension: its sources are those of the tree, or the gem's copy of them (rake build).
 # Where that cannot be, nothing is built, the gem installs all the same, and StaticTracing.available? is false.
 require "mkmf"
 
 def why_not
   return "only MRI has C extensions" unless RUBY_ENGINE == "ruby"
-  libusdt = ["libusdt", "../../../.."].map { |dir| File.expand_path(dir, __dir__) }
+  libusdt = ["../../../..", "libusdt"].map { |dir| File.expand_path(dir, __dir__) }
   return "there are no sources of libusdt" unless (libusdt = libusdt.find { |dir| File.exist?("#{dir}/usdt.h") })
 
   $INCFLAGS << " -I#{libusdt.quote}"
-  return "usdt.h does not compile" unless try_compile("#include <ruby.h>\n#include <usdt.h>\n_Static_assert(1, \"C11\");")
+  return "usdt.h does not compile" unless try_compile("#include <ruby.h>\n#include <usdt.h>\n_Static_assert(1, \"\");")
 
   $VPATH << libusdt
   $srcs = [File.join(__dir__, "static_tracing.c"), *Dir["#{libusdt}/usdt*.c"].sort]
@@ -30,5 +30,7 @@ if (why = why_not)
   warn "ruby-static-tracing: tracing is not available: #{why}"
   File.write("Makefile", dummy_makefile(__dir__).join)
 else
-  create_makefile("ruby-static-tracing/native") { |lines| lines << "\n.s.o:\n\t$(ECHO) assembling $(<)\n\t$(Q) $(CC) -c -o $@ $<\n.SUFFIXES: .s\n" }
+  create_makefile("ruby-static-tracing/native") do |lines|
+    lines << "\n.SUFFIXES: .s\n.s.o:\n\t$(ECHO) assembling $(<)\n\t$(Q) $(CC) $(ARCH_FLAG) -c -o $@ $<\n"
+  end
 end

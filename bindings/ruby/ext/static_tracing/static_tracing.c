@@ -265,8 +265,8 @@ static int64_t nsec(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* since, values...: fires (cost, values...). Cost is the time from `since` to here, and what the tracer took of the last
-   hit: of this one nobody can know it yet. */
+/* since, values...: fires (cost, values...). Cost is the time from `since` to here, and what the tracer took of the
+   last hit: of this one nobody can know it yet. */
 static VALUE tracepoint_fire_measured(int argc, VALUE *argv, VALUE self)
 {
     struct tracepoint *t = tracepoint_of(self);

@@ -11,10 +11,10 @@ module StaticTracing
 
     class InvalidModeError < Error; end
 
+    MODES = [Modes::ON, Modes::OFF, Modes::SIGNAL].freeze
+
     class << self
-      def instance
-        @instance
-      end
+      attr_reader :instance
       private :new
     end
 
@@ -29,7 +29,7 @@ module StaticTracing
     end
 
     def mode=(mode)
-      raise InvalidModeError, "#{mode.inspect} is none of ON, OFF, SIGNAL" unless Modes.constants.map(&:to_s).include?(mode)
+      raise InvalidModeError, "#{mode.inspect} is none of #{MODES.join(", ")}" unless MODES.include?(mode)
       untrap
       @mode = mode
       mode == Modes::ON ? StaticTracing.enable! : StaticTracing.disable!

@@ -25,8 +25,11 @@ module StaticTracing
 
     # Wraps what is there and is not wrapped.
     def enable!
-      watch unless @klass.ancestors.include?(self)
-      @klass.prepend(self)
+      unless @in_place
+        watch
+        @klass.prepend(self) # once: Ruby 3.1.2 may crash if it is done again to a module whose classes were collected
+        @in_place = true
+      end
       @probes.each_key { |method| define(method) unless own?(method) }
     end
 
