@@ -151,6 +151,7 @@ class ApiTest < Minitest::Test
     assert_equal "api_test_my_base64_", Names.provider(My::Base64)
     long = Names.provider(ANameOfAClassThatIsLongerThanTheFiftyThreeCharactersOfAProvider)
     assert_equal ["er_than_the_fifty_three_characters_of_a_provider", 52], [long[-48..], long.size]
+    assert_equal "pid_", Names.provider(Class.new { def self.name = "Pid" })
     assert_raises(ArgumentError) { Names.provider(Class.new) }
   end
 
@@ -216,5 +217,7 @@ class ConfigurationTest < Minitest::Test
     assert_raises(StaticTracing::Tracers::InvalidTracerError) { config.add_tracer(StaticTracing::Tracer::Base) }
     assert_raises(StaticTracing::Tracers::InvalidTracerError) { config.add_tracer("Latency") }
     config.add_tracer(StaticTracing::Tracer::Latency)
+    assert_same StaticTracing::Tracer::Stack, StaticTracing::Tracers::Stack
+    assert_same StaticTracing::Tracer::Concerns::Stack, StaticTracing::Tracers::Concerns::Stack
   end
 end

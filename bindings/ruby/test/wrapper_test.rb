@@ -74,6 +74,14 @@ class WrapperTest < Minitest::Test
     end
   end
 
+  def test_a_method_of_a_subclass_changes_nothing_above
+    klass = Class.new { def m = 1 }
+    Latency.register(klass, :m, provider: "wrapper_below")
+    below = Class.new(klass) { def m = super + 1 }
+    assert_equal 2, below.new.m
+    refute_same klass, owner(klass, :m)
+  end
+
   def test_a_method_that_is_no_more
     klass = Class.new do
       def m = 1

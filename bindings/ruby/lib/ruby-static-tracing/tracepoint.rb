@@ -59,7 +59,6 @@ module StaticTracing
       # provider: a Provider, or the name of one, which is made if there is none.
       def new(provider, name, *types)
         provider = Provider.register(provider) unless provider.is_a?(Provider)
-        types.each { |type| kind(type) }
         raise InvalidArgType, "a tracepoint has at most #{MOST} arguments" if types.size > MOST
         found = provider.tracepoint(name = name.to_s) { super(provider, name, *types) }
         return found if found.args == types

@@ -101,6 +101,12 @@ module StaticTracing
     end
   end
 
-  Tracers.add(Tracer::Latency)
-  Tracers.add(Tracer::Stack)
+  # By either name; both are on from the beginning.
+  module Tracers
+    Latency = Tracer::Latency
+    Stack = Tracer::Stack
+    Concerns = Tracer::Concerns
+    add(Latency)
+    add(Stack)
+  end
 end
