@@ -126,6 +126,15 @@ class ApiTest < Minitest::Test
     assert_equal [String, Integer], Tracepoint.fetch("api_blocks", "apix20block__p__exit").args
   end
 
+  def test_values_in_a_ractor
+    result = ruby(<<~'RUBY', env: { "STATIC_TRACING" => ENV["STATIC_TRACING"] })
+      Warning[:experimental] = false
+      probe = StaticTracing::Tracepoint.new("api_ractor", "a", Integer, String, StaticTracing::Scaled[10], Float)
+      p Ractor.new(probe) { |r| [r.enabled?, r.fire(1, "a", 1.5, 2), (r.fire("1") rescue $!.class)] }.take
+    RUBY
+    assert_equal "[false, false, StaticTracing::Tracepoint::InvalidArgumentError]\n", result
+  end
+
   def test_a_block_of_an_unknown_name_in_a_ractor_runs
     result = ruby("Warning[:experimental] = false; p Ractor.new { StaticTracing.trace(:new) { 4 } }.take",
                   env: { "STATIC_TRACING" => ENV["STATIC_TRACING"] })

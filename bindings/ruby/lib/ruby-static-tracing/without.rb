@@ -27,7 +27,7 @@ module StaticTracing
   end
 
   class Tracepoint
-    CLASSES = { integer: [Integer], string: [String, Symbol] }.freeze
+    CLASSES = Ractor.make_shareable({ integer: [Integer], string: [String, Symbol] })
     NUMBERS = [Float, Integer].freeze
     undef_method :initialize_copy
 
