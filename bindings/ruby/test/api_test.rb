@@ -92,6 +92,26 @@ class ApiTest < Minitest::Test
     provider.destroy
   end
 
+  def test_what_is_destroyed_leaves_nothing
+    skip "looks into /proc" unless File.exist?("/proc/self/statm")
+    rss = -> { File.read("/proc/self/statm").split[1].to_i * 4 }
+    live = lambda do |times|
+      times.times do |i|
+        provider = Provider.register("api_gone#{i}_")
+        10.times { |n| provider.add_tracepoint("a#{n}", Integer, String) }
+        provider.enable
+        provider.destroy
+      end
+      GC.start
+    end
+    live.(300)
+    before = rss.call
+    live.(1000)
+    assert_operator rss.call - before, :<, 2000, "KiB, where 10,000 tracepoints are 9,000"
+    refute_includes File.read("/proc/self/maps"), "/api_gone"
+    refute(Provider.providers.keys.any? { |name| name.start_with?("api_gone") })
+  end
+
   def test_enabling_without_tracepoints_says_why_not
     provider = Provider.register("api_empty")
     refute provider.enable

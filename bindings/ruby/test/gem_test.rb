@@ -51,16 +51,28 @@ class GemTest < Minitest::Test
     end
   end
 
-  def test_without_a_compiler_it_installs_and_does_nothing
+  def installs_and_does_nothing(env)
+    with_gem(env) do |home, gem|
+      assert_empty Dir["#{gem}/lib/**/native.*"]
+      code = 'require "libusdt"; p StaticTracing.trace(:a) { 4 }, StaticTracing.unavailable_reason'
+      assert_match(/\A4\n"there is no extension: .*native/, run!(home, RbConfig.ruby, "-W0", "-e", code))
+    end
+  end
+
+  def test_without_a_compiler
     Dir.mktmpdir do |bin|
       compiler = "#{bin}/#{RbConfig::CONFIG["CC"].split.first}"
       File.write(compiler, "#!/bin/sh\nexit 1\n")
       File.chmod(0o755, compiler)
-      with_gem("PATH" => "#{bin}:#{ENV["PATH"]}") do |env, gem|
-        assert_empty Dir["#{gem}/lib/**/native.*"]
-        code = 'require "libusdt"; p StaticTracing.trace(:a) { 4 }, StaticTracing.unavailable_reason'
-        assert_match(/\A4\n"there is no extension: .*native/, run!(env, RbConfig.ruby, "-W0", "-e", code))
-      end
+      installs_and_does_nothing("PATH" => "#{bin}:#{ENV["PATH"]}")
+    end
+  end
+
+  def test_without_rubys_header_files
+    Dir.mktmpdir do |dir|
+      set = %w[CONFIG MAKEFILE_CONFIG].map { |c| "RbConfig::#{c}[\"rubyhdrdir\"] = \"/none\"" }
+      File.write("#{dir}/none.rb", ["require \"rbconfig\"", *set].join("\n"))
+      installs_and_does_nothing("RUBYOPT" => "-r#{dir}/none.rb")
     end
   end
 

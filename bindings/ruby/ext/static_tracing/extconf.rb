@@ -1,9 +1,9 @@
 # Compiles libusdt into the extension: its sources are those of the tree, or the gem's copy of them (rake build).
 # Where that cannot be, nothing is built, the gem installs all the same, and StaticTracing.available? is false.
-require "mkmf"
 
 def why_not
   return "only MRI has C extensions" unless RUBY_ENGINE == "ruby"
+  require "mkmf" # ends the program where Ruby's header files are missing
   libusdt = ["../../../..", "libusdt"].map { |dir| File.expand_path(dir, __dir__) }
   return "there are no sources of libusdt" unless (libusdt = libusdt.find { |dir| File.exist?("#{dir}/usdt.h") })
 
@@ -21,16 +21,15 @@ def why_not
   # Another copy of the library in the process, of whatever version, is not to be called from here.
   append_ldflags("-Wl,-Bsymbolic")
   $libs << " -lpthread"
+  create_makefile("ruby-static-tracing/native") do |lines|
+    lines << "\n.SUFFIXES: .s\n.s.o:\n\t$(ECHO) assembling $(<)\n\t$(Q) $(CC) $(ARCH_FLAG) -c -o $@ $<\n"
+  end
   nil
-rescue RuntimeError => e # mkmf's, where there is no compiler
+rescue LoadError, RuntimeError, SystemExit => e # RuntimeError: mkmf found no compiler
   e.message.lines.first.chomp
 end
 
 if (why = why_not)
-  warn "ruby-static-tracing: tracing is not available: #{why}"
-  File.write("Makefile", dummy_makefile(__dir__).join)
-else
-  create_makefile("ruby-static-tracing/native") do |lines|
-    lines << "\n.SUFFIXES: .s\n.s.o:\n\t$(ECHO) assembling $(<)\n\t$(Q) $(CC) $(ARCH_FLAG) -c -o $@ $<\n"
-  end
+  warn "ruby-static-tracing: there will be no tracing: #{why}"
+  File.write("Makefile", "all install clean distclean:\n")
 end
