@@ -74,6 +74,14 @@ class WrapperTest < Minitest::Test
     end
   end
 
+  def test_an_inherited_method_may_be_defined_again_above
+    above = Class.new { def m(a) = a }
+    klass = Class.new(above)
+    Latency.register(klass, :m, provider: "wrapper_above")
+    above.class_eval "undef m; def m(a, b, k: 0) = [a, b, k]"
+    assert_equal [1, 2, 3], klass.new.m(1, 2, k: 3)
+  end
+
   def test_a_method_of_a_subclass_changes_nothing_above
     klass = Class.new { def m = 1 }
     Latency.register(klass, :m, provider: "wrapper_below")

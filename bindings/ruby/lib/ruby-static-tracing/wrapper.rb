@@ -71,32 +71,38 @@ module StaticTracing
     def define(method)
       visibility = %i[public protected private].find { |v| @klass.send("#{v}_method_defined?", method) }
       return unless visibility
-      code = code(method, @klass.instance_method(method).parameters)
+      original = @klass.instance_method(method)
+      code = code(method, original.parameters, watched?(original.owner))
       module_eval(code, __FILE__, 1)
       ruby2_keywords(method) if code.include?("*rest")
       send(visibility, method)
     end
 
-    def code(method, parameters)
+    # Whether another definition, with other parameters, would be noticed.
+    def watched?(owner)
+      owner.equal?(@klass) && !owner.singleton_class? || owner.is_a?(Wrapper)
+    end
+
+    def code(method, parameters, same)
       probe = @probes[method]
       fire = if @cost[method]
                ->(since, value) { "#{probe}.fire_measured(#{since}, #{method.inspect}, #{value})" }
              else
                ->(_since, value) { "#{probe}.fire(#{method.inspect}, #{value})" }
              end
-      head, call = forward(method, parameters)
+      head, call = forward(method, parameters, same)
       "#{head}\nreturn #{call} unless #{probe}.enabled?\n#{@tracer.code(call, fire)}\nend"
     end
 
-    # The head of the wrapper, and its call of the original. Where all parameters have names the wrapper has the same
-    # ones, and passes on what it was given: that costs a call, where an Array or Hash of the rest would cost three.
-    def forward(method, parameters)
+    # The head of the wrapper, and its call of the original. Where it can, the wrapper has the same parameters, and
+    # passes on those that it was given: that costs a call, where an Array or Hash of them would cost two to five.
+    def forward(method, parameters, same)
       return ["define_method(#{method.inspect}) do |*rest, &block|", "super(*rest, &block)"] \
         unless method.inspect.match?(/\A:[^"@$]/) # no name for def
       required = parameters.take_while { |kind, _| kind == :req }.size
       others = parameters.drop(required)
       positional = Array.new(required) { |i| "_a#{i}_" }
-      return ["def #{method}(#{[*positional, "*rest"].join(", ")})", "super"] unless same?(others)
+      return ["def #{method}(#{[*positional, "*rest"].join(", ")})", "super"] unless same && named?(others)
 
       optional = others.select { |kind, _| kind == :opt }.each_index.map { |i| "_b#{i}_" }
       keys, defaults = %i[keyreq key].map { |of| others.filter_map { |kind, name| name if kind == of } }
@@ -107,8 +113,8 @@ module StaticTracing
       ["def #{method}(#{head.join(", ")})", "(#{call})"]
     end
 
-    def same?(parameters)
-      !@klass.singleton_class? && parameters.all? do |kind, name|
+    def named?(parameters)
+      parameters.all? do |kind, name|
         %i[opt block nokey].include?(kind) || (%i[key keyreq].include?(kind) && !RESERVED.include?(name))
       end
     end
