@@ -17,6 +17,7 @@ end
 
 StaticTracing::Tracer::Latency.register(Shop, :search, :buy)
 warn StaticTracing.unavailable_reason unless StaticTracing.available?
+$stdout.sync = true
 puts Process.pid
 shop = Shop.new
 loop { shop.buy("tea", count: rand(1..3)) }

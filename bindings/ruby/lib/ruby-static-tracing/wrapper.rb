@@ -95,7 +95,7 @@ module StaticTracing
     end
 
     # The head of the wrapper, and its call of the original. Where it can, the wrapper has the same parameters, and
-    # passes on those that it was given: that costs a call, where an Array or Hash of them would cost two to five.
+    # passes on those that it was given: that is a call, where an Array or Hash of them would cost as much again.
     def forward(method, parameters, same)
       return ["define_method(#{method.inspect}) do |*rest, &block|", "super(*rest, &block)"] \
         unless method.inspect.match?(/\A:[^"@$]/) # no name for def
