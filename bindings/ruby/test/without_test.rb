@@ -4,7 +4,7 @@ require "helper"
 
 # Where the extension is not.
 class WithoutTest < Minitest::Test
-  OFF = { "STATIC_TRACING" => "off" }.freeze
+  OFF = { "STATIC_TRACING" => "off", "TAP" => nil }.freeze
 
   def test_it_says_so
     assert_equal "[false, \"there is no extension: STATIC_TRACING=off\"]\n",
