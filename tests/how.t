@@ -11,6 +11,7 @@ use USDT::Tracer;
 
 my $out = $ENV{O} // '.';
 my $cc = $ENV{CC} || 'cc';
+plan skip_all => "$out/usdt runs in a user-mode emulator, whose /proc shows the emulator's memory" if @USDT::Program::RUNNER;
 
 # What `usdt how` says: by the first word of each block, or of bpftrace's two, "bpftrace" (old) and "new".
 sub how {
