@@ -44,15 +44,21 @@ function start (t, command, args, options) {
   child.stdout.on('data', (data) => { child.output += data })
   child.stderr.on('data', (data) => { child.output += data })
   child.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve(signal || code)))
-  child.prints = (pattern, count = 1) => until(() => (child.output.match(new RegExp(pattern, 'gm')) || []).length >= count,
-    () => `${count} of ${pattern} in:\n${child.output}`)
+  // Waits for lines of the output; it may end with them.
+  child.prints = async (pattern, count = 1) => {
+    let over = false
+    const has = () => (child.output.match(new RegExp(pattern, 'gm')) || []).length >= count
+    child.ended.then(() => { over = true })
+    await until(() => over || has(), () => `${count} of ${pattern} in:\n${child.output}`)
+    assert.ok(has(), `${command} ended without ${count} of ${pattern}:\n${child.output}`)
+  }
   t.after(() => child.kill('SIGKILL'))
   return child
 }
 
 // JavaScript that has the package as `usdt`, and a function print().
 const prelude = `const usdt = require(${JSON.stringify(root)}); const fs = require('fs')
-const print = (...words) => fs.writeSync(1, words.join(' ') + '\\n');`
+const print = (...words) => fs.writeSync(1, words.map(String).join(' ') + '\\n');`
 
 function program (t, code, ...flags) {
   return start(t, process.execPath, [...flags, '-e', prelude + code])
@@ -68,10 +74,8 @@ function run (code, ...flags) {
 // bpftrace places its probes some time before it records what they say: it says itself when that is.
 async function bpftrace (t, script, pid) {
   const tracer = start(t, 'bpftrace', [...(pid ? ['-p', pid] : []), '-e',
-    script + ' interval:ms:50 { if (!@on) { printf("attached\\n"); @on = 1; } } END { clear(@on); }'],
-  { env: { ...process.env, BPFTRACE_STRLEN: '200' } })
-  await Promise.race([tracer.prints('^attached$'),
-    tracer.ended.then(() => assert.fail(`bpftrace ended: ${tracer.output}`))])
+    script + ' interval:ms:50 { if (!@on) { printf("attached\\n"); @on = 1; } } END { clear(@on); }'])
+  await tracer.prints('^attached$')
   tracer.stop = async () => {
     for (let tries = 0; tries < 4 && tracer.exitCode === null; tries++) {
       tracer.kill('SIGINT')
