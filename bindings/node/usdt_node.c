@@ -36,12 +36,12 @@ struct probe {
 
 /* ---- what Node-API asks for ---- */
 
-/* The arguments of a call; what is missing is undefined. */
+/* The first arguments of a call; what is missing is undefined. How many were given, at most `most`. */
 static size_t arguments(napi_env env, napi_callback_info info, size_t most, napi_value *argv)
 {
     size_t count = most;
-    napi_get_cb_info(env, info, &count, argv, NULL, NULL);
-    return count;
+    napi_get_cb_info(env, info, &count, argv, NULL, NULL); /* makes it the number given */
+    return count < most ? count : most;
 }
 
 static void *handle(napi_env env, napi_value value)
