@@ -9,14 +9,14 @@ try {
 } catch (error) {
   // dtrace-provider has this, for those who want to know
   if (process.env.NODE_DTRACE_PROVIDER_REQUIRE === 'hard') throw error
-  reason = whyNotBuilt() || error.message
+  reason = error.code === 'MODULE_NOT_FOUND' ? whyNotBuilt() : error.message
 }
 
 function whyNotBuilt () {
   try {
     return fs.readFileSync(path.join(__dirname, 'build', 'reason.txt'), 'utf8')
   } catch {
-    return ''
+    return 'not built: its install script has not run; npm rebuild usdt runs it'
   }
 }
 
