@@ -163,7 +163,8 @@ module.exports = function (binding) {
         if (String(before.types) === String(types)) return before.probe
         this.removeProbe(before.probe)
       }
-      const made = this.#handle && binding.probe(this.#handle, name, ...types.map((type) => kinds.indexOf(kindOf(type))))
+      const numbers = types.map((type) => kinds.indexOf(kindOf(type)))
+      const made = this.#handle && binding.probe(this.#handle, name, ...numbers)
       const refused = typeof made === 'string'
       const probe = new DTraceProbe(this, name, types, refused ? undefined : made, refused ? made : undefined)
       this.#probes.set(name, { probe, types })
@@ -176,7 +177,8 @@ module.exports = function (binding) {
     removeProbe (probe) {
       const { name, handle } = own(probe)
       const mine = this.#probes.get(name)?.probe === probe
-      const why = this.#handle && handle ? binding.remove(this.#handle, handle) : mine ? undefined : `no probe "${name}"`
+      const why = this.#handle && handle ? binding.remove(this.#handle, handle)
+        : mine ? undefined : `no probe "${name}"`
       if (why !== undefined) throw new Error(why)
       remove(probe, 'removed')
       this.#probes.delete(name)
