@@ -211,7 +211,8 @@ test('where there is no tracing every call is quiet', () => {
 
 test('ECMAScript modules import it by name', () => {
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', `
-    import usdt, { DTraceProvider, createDTraceProvider, available, reason } from ${JSON.stringify(path.join(root, 'index.js'))}
+    import usdt, { DTraceProvider, createDTraceProvider, available, reason }
+      from ${JSON.stringify(path.join(root, 'index.js'))}
     console.log(createDTraceProvider('nodetest') instanceof DTraceProvider, available, reason, usdt.available)`],
   { encoding: 'utf8' })
   assert.strictEqual(stdout, 'true true undefined true\n', stderr)

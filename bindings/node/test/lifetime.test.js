@@ -10,7 +10,9 @@ const { program, root, run } = require('./support')
 const mapped = `
   const mapped = (name) => new Set(fs.readFileSync('/proc/self/maps', 'utf8').split('\\n')
     .filter((line) => line.includes('/' + name) && !line.endsWith('(deleted)')).map((line) => line.split(' ').pop())).size
-  const collect = async () => { for (let i = 0; i < 10; i++) { gc(); await new Promise(setImmediate) } }`
+  const collect = async () => {
+    for (let i = 0; i < 10; i++) { gc(); await new Promise(setImmediate) }
+  }`
 
 test('a provider that nobody has is disabled; one whose probe somebody has is not', () => {
   const out = run(mapped + `
@@ -83,7 +85,8 @@ test('worker threads each have providers, which go with them; the binding is not
       const p = usdt.createDTraceProvider('nodeworker')
       const probe = p.addProbe('start', 'int')
       p.enable()
-      require('worker_threads').parentPort.on('message', () => process.exit()).postMessage([usdt.available, probe.fire(() => [1])])\`
+      const { parentPort } = require('worker_threads')
+      parentPort.on('message', () => process.exit()).postMessage([usdt.available, probe.fire(() => [1])])\`
     const start = () => new Promise((resolve) => {
       const worker = new Worker(code, { eval: true })
       worker.on('message', (message) => resolve({ worker, message }))
@@ -116,7 +119,8 @@ const ends = {
     let up = 0
     for (let i = 0; i < 3; i++) {
       new Worker('const p = require(' + JSON.stringify(${JSON.stringify(root)}) + ').createDTraceProvider("nodeend");' +
-        'p.addProbe("w"); p.enable(); require("worker_threads").parentPort.postMessage(1); setInterval(() => {}, 1000)', { eval: true })
+        'p.addProbe("w"); p.enable(); setInterval(() => {}, 1000); require("worker_threads").parentPort.postMessage(1)',
+      { eval: true })
         .on('message', () => { if (++up === 3) process.exit() })
     }`,
   'process.exit() in a worker thread': `
@@ -128,11 +132,10 @@ for (const [name, code] of Object.entries(ends)) {
   test(`${name} leaves no file, and nothing keeps the process alive`, async (t) => {
     const child = program(t, `
       const p = usdt.createDTraceProvider('nodeend')
-      p.addProbe('start'); p.addProbe(${JSON.stringify('unique' + process.pid + Object.keys(ends).indexOf(name))}); p.enable()
+      p.addProbe('start'); p.addProbe('only' + process.pid); p.enable() // a file of its own
       print(fs.readFileSync('/proc/self/maps', 'utf8').match(/\\/\\S*nodeend-\\w+\\.so/)[0])
       ${code}`)
-    const code_ = await child.ended
-    assert.strictEqual(code_, /exception|rejection/.test(name) ? 1 : 0, child.output)
+    assert.strictEqual(await child.ended, /exception|rejection/.test(name) ? 1 : 0, child.output)
     const file = child.output.split('\n')[0]
     assert.match(file, /nodeend-/)
     assert.strictEqual(fs.existsSync(file), false)

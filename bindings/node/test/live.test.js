@@ -37,10 +37,10 @@ tracing('the ways to fire: their results, and what the callback gets', async (t)
   assert.match(line, new RegExp(`0 2 3 40 77 ${0b111000011} $`))
 })
 
-const wide = `const types = ['int8', 'int16', 'int32', 'int64', 'int']
-  const p = usdt.createDTraceProvider('nodelive')
-  const signed = p.addProbe('signed', ...types), unsigned = p.addProbe('unsigned', 'uint8', 'uint16', 'uint32', 'uint64')
-  p.enable()`
+// Of what is fired in rounds: the first may be cut.
+function sameSet (lines, expected) {
+  assert.deepStrictEqual([...new Set(lines)].sort(), [...new Set(expected)].sort())
+}
 
 // Each value as each type. Numbers are cut to integers, the nearest 64 bits have; then, as BigInts, to the type's.
 const integers = [
@@ -66,28 +66,22 @@ const integers = [
 ]
 
 tracing('integers: each type has its width and sign, and each value a defined meaning', async (t) => {
-  const lines = await trace(t, wide + `
+  const lines = await trace(t, `
+    const p = usdt.createDTraceProvider('nodelive')
+    const signed = p.addProbe('signed', 'int', 'int8', 'int16', 'int32', 'int64', 'int')
+    const unsigned = p.addProbe('unsigned', 'int', 'uint8', 'uint16', 'uint32', 'uint64')
+    p.enable()
     const values = [${integers.map(([value]) => value).join(', ')}]
-    setInterval(() => {
-      if (!unsigned.fire(() => [1n])) return
-      for (const value of values) { signed.fire(() => Array(5).fill(value)); unsigned.fire(() => Array(4).fill(value)) }
-      signed.fire(() => [111])
-    }, 20)
+    setInterval(() => values.forEach((value, i) => {
+      signed.fire(() => [i, ...Array(5).fill(value)])
+      unsigned.fire(() => [i, ...Array(4).fill(value)])
+    }), 20)
     print('ready')`,
-  `usdt:*:nodelive:signed { printf("s %d %d %d %lld %lld\\n", arg0, arg1, arg2, arg3, arg4); }
-   usdt:*:nodelive:unsigned { printf("u %x %x %x %llx\\n", arg0, arg1, arg2, arg3); }`,
-  '^[su] .*$', 4 * integers.length + 8)
-  const from = lines.findIndex((line) => line.startsWith('s 111')) + 2 // behind the end of a round
-  const seen = lines.slice(from)
-  for (const [i, [value, s, u]] of integers.entries()) {
-    assert.deepStrictEqual(seen.slice(2 * i, 2 * i + 2), [`s ${s}`, `u ${u}`], value)
-  }
+  `usdt:*:nodelive:signed { printf("%d s %d %d %d %lld %lld\\n", arg0, arg1, arg2, arg3, arg4, arg5); }
+   usdt:*:nodelive:unsigned { printf("%d u %x %x %x %llx\\n", arg0, arg1, arg2, arg3, arg4); }`,
+  '^\\d+ [su] .*$', 6 * integers.length)
+  sameSet(lines, integers.flatMap(([, signed, unsigned], i) => [`${i} s ${signed}`, `${i} u ${unsigned}`]))
 })
-
-// Of what is fired in rounds: the first may be cut.
-function sameSet (lines, expected) {
-  assert.deepStrictEqual([...new Set(lines)].sort(), [...new Set(expected)].sort())
-}
 
 const texts = [
   ['"text"', 'text'], ['undefined', 'undefined'], ['null', 'null'], ['12n', '12'], ['Symbol("x")', 'Symbol(x)'],
@@ -109,12 +103,7 @@ tracing('strings and json: any value is one', async (t) => {
     const p = usdt.createDTraceProvider('nodelive')
     const text = p.addProbe('text', 'int', 'char *', 'unknown', 'char *'), json = p.addProbe('json', 'int', 'json')
     p.enable()
-    // Of what is fired in rounds: the first may be cut.
-function sameSet (lines, expected) {
-  assert.deepStrictEqual([...new Set(lines)].sort(), [...new Set(expected)].sort())
-}
-
-const texts = [${texts.map(([value]) => value).join(', ')}], documents = [${documents.map(([value]) => value).join(', ')}]
+    const texts = [${texts.map(([value]) => value).join(', ')}], documents = [${documents.map(([value]) => value).join(', ')}]
     setInterval(() => {
       texts.forEach((value, i) => text.fire(() => [i, value, 'next', value]))
       documents.forEach((value, i) => json.fire(() => [i, value]))

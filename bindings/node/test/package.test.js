@@ -46,7 +46,7 @@ const use = `const usdt = require('usdt'), p = usdt.createDTraceProvider('nodepa
   const probe = p.addProbe('start', 'int'); p.enable()
   console.log(usdt.available, probe.fire(() => [1]), usdt.reason, p.reason)`
 
-test('the sources of the library are in the package, and not left in the repository a second time', () => {
+test('the sources of the library are in the package, and not left in the repository', () => {
   pack()
   const files = spawnSync('tar', ['tzf', tarball], { encoding: 'utf8' }).stdout.split('\n')
   for (const file of ['libusdt/usdt.c', 'libusdt/usdt_tracepoints_arm64.s', 'libusdt/LICENSE', 'index.d.ts', 'README.md',
