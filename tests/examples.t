@@ -134,9 +134,10 @@ subtest 'examples/server.c' => sub {
     }
     USDT::Tracer::with(ftrace => 'its requests', sub {
         my $start = $shows_strings ? qr/^(\d+) "(.*?)" "(.*)"$/ : qr/^(\d+) (0x[0-9a-f]+) (0x[0-9a-f]+)$/;
-        my (%open, @wrong, %seen);
+        my (%open, @wrong, %seen, %threads);
         for (traced($server->{pid}, 150, 'web')) {
             my ($thread, $probe, $arguments) = @$_;
+            $threads{$thread}++;
             if ($probe eq 'request_start') {
                 my ($id, $path, $json) = $arguments =~ $start or push @wrong, $arguments;
                 push @wrong, "$path $json" if $shows_strings && JSON::PP::decode_json($json)->{path} ne $path;
@@ -149,6 +150,7 @@ subtest 'examples/server.c' => sub {
             }
         }
         is_deeply(\@wrong, [], 'each that is done was started by its thread, and got what belongs to its path');
+        is(scalar keys %threads, 4, 'in all threads that were there');
         is_deeply([sort keys %seen], [sort @pages{'/', '/cart', '/missing', '/report'}], 'all the load asks for');
     });
     my ($load) = children($server->{pid});
