@@ -193,8 +193,8 @@ static uintptr_t scaled_word(double value)
     return (uintptr_t)(intptr_t)(value < 0 ? value - 0.5 : value + 0.5);
 }
 
-/* A C string, up to the first NUL. Ruby ends its strings with one, but for some that share another's bytes: of such
-   a copy is fired. *kept is on the stack: what is there neither goes nor moves. */
+/* A C string, up to the first NUL. Ruby ends its own strings with one; of an extension's that does not end so, a copy
+   is fired. *kept is on the stack: what is there neither goes nor moves. */
 static uintptr_t string_word(VALUE value, volatile VALUE *kept)
 {
     *kept = RSTRING_PTR(value)[RSTRING_LEN(value)] == '\0' ? value : rb_str_new(RSTRING_PTR(value), RSTRING_LEN(value));
