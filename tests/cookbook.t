@@ -12,6 +12,8 @@ use USDT::Tracer;
 plan skip_all => 'the programs are not for this machine' if @USDT::Program::RUNNER;
 plan skip_all => 'the cookbook has the .s file of x86_64' if USDT::Program::native_arch() ne 'x86_64';
 
+plan skip_all => 'its programs are built without a sanitizer' if ($ENV{USDT_TEST_CFLAGS} // '') =~ /-fsanitize/;
+
 my ($subject, @recipes) = USDT::Cookbook::sections('console');
 my $dir = File::Temp->newdir;
 system 'cp', '-r', glob('usdt*.[ch] usdt_tracepoints_*.s'), 'examples', "$dir";
