@@ -3,7 +3,7 @@
 const assert = require('node:assert')
 const fs = require('node:fs')
 const path = require('node:path')
-const { bpftrace, installed, program, start, trace, tracing } = require('./support')
+const { bpftrace, installed, program, root, start, trace, tracing } = require('./support')
 
 const maps = (pid) => fs.readFileSync(`/proc/${pid}/maps`, 'utf8')
 
@@ -274,4 +274,39 @@ tracing('a cluster of 4 workers is traced with one attach', async (t) => {
   const tracer = await bpftrace(t, `usdt:${file}:nodecluster:start { printf("worker %d\\n", arg0); }`)
   for (const n of [0, 1, 2, 3]) await tracer.prints(`^worker ${n}$`)
   await tracer.stop()
+})
+
+tracing('a worker thread', async (t) => {
+  const traced = program(t, `
+    const { Worker } = require('worker_threads')
+    new Worker(${JSON.stringify(`
+      const p = require(${JSON.stringify(root)}).createDTraceProvider('nodelive'), probe = p.addProbe('start', 'int')
+      p.enable()
+      setInterval(() => probe.fire(() => [require('worker_threads').threadId]), 20)
+      require('fs').writeSync(1, 'ready\\n')`)}, { eval: true })`)
+  await traced.prints('^ready')
+  const tracer = await bpftrace(t, 'usdt:*:nodelive:start { printf("%d %d\\n", arg0, pid == tid); }', traced.pid)
+  await tracer.prints('^1 0$')
+  await tracer.stop()
+})
+
+tracing('what is collected while it is traced harms nobody', async (t) => {
+  const traced = program(t, `
+    let p = usdt.createDTraceProvider('nodelive'), probe = p.addProbe('start', 'int'), fired = 0
+    const other = usdt.createDTraceProvider('nodelast'), last = other.addProbe('end', 'int')
+    p.enable(); other.enable()
+    print('ready')
+    const maps = () => fs.readFileSync('/proc/self/maps', 'utf8')
+    setInterval(() => {
+      if (probe && probe.fire(() => [++fired]) && fired === 3) p = probe = undefined
+      gc()
+      if (!probe && !/nodelive-/.test(maps())) last.fire(() => [fired])
+    }, 20)`, '--expose-gc')
+  await traced.prints('^ready')
+  const tracer = await bpftrace(t, `usdt:*:nodelive:start { printf("start %d\\n", arg0); }
+    usdt:*:nodelast:end { printf("end %d\\n", arg0); }`, traced.pid)
+  await tracer.prints('^end 3$', 3)
+  await tracer.stop()
+  assert.deepStrictEqual(tracer.output.match(/^start .*/gm), ['start 1', 'start 2', 'start 3'])
+  assert.strictEqual(traced.exitCode, null)
 })

@@ -102,14 +102,16 @@ function unreachable () {
   return npm(temporary, ['view', 'bunyan', 'version']).status === 0 ? '' : 'the npm registry cannot be reached'
 }
 
-let bunyan
-function withBunyan () {
-  bunyan = bunyan || project('bunyan', {
-    dependencies: { bunyan: '2.0.5' }, overrides: { 'dtrace-provider': `file:${pack()}` }
+// A project with a package that requires dtrace-provider, and gets this one; made once.
+const overridden = {}
+function withPackage (name, version) {
+  overridden[name] ??= project(name, {
+    dependencies: { [name]: version }, overrides: { 'dtrace-provider': `file:${pack()}` }
   }, [])
-  assert.strictEqual(bunyan.status, 0, bunyan.stderr)
-  return bunyan.dir
+  assert.strictEqual(overridden[name].status, 0, overridden[name].stderr)
+  return overridden[name].dir
 }
+const withBunyan = () => withPackage('bunyan', '2.0.5')
 
 unless(unreachable, 'an override puts it in the place of dtrace-provider', () => {
   const dir = withBunyan()
@@ -128,6 +130,24 @@ tracing('bpftrace reads the log records of an unmodified bunyan, also below the 
   await app.prints('^ready')
   const tracer = await bpftrace(t, 'usdt:*:bunyan:log-info { printf("%s\\n", str(arg0)); }', app.pid)
   await tracer.prints('^\\{"name":"app"')
+  await tracer.stop()
+})
+
+tracing('bpftrace reads the requests of an unmodified restify', async (t) => {
+  if (unreachable()) return t.skip(unreachable())
+  const app = start(t, process.execPath, ['-e', `
+    const restify = require('restify'), http = require('http')
+    const server = restify.createServer({ name: 'api', dtrace: true })
+    server.get('/hello/:name', (req, res, next) => { res.send(203, 'x'); next() })
+    server.listen(0, '127.0.0.1', () => {
+      console.log('ready')
+      setInterval(() => http.get(server.url + '/hello/you', (res) => res.resume()), 50)
+    })`], { cwd: withPackage('restify', '11.1.0') })
+  await app.prints('^ready')
+  const tracer = await bpftrace(t, `usdt:*:restify:route-start { printf("%s %s %s\\n", str(arg0), str(arg3), str(arg4)); }
+    usdt:*:restify:route-done { printf("%s done %d\\n", str(arg0), arg3); }`, app.pid)
+  await tracer.prints('^api GET /hello/you$')
+  await tracer.prints('^api done 203$')
   await tracer.stop()
 })
 
