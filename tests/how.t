@@ -58,8 +58,9 @@ sub run {
     return @hits;
 }
 
-# The tracers that run what is printed for them.
-sub tools { return (bpftrace_is_new() ? 'new' : 'bpftrace', qw(perf gdb ftrace)) }
+# The tracers that run what is printed for them. (A sanitizer is in the command; of its tracers one will do.)
+my $sanitized = ($ENV{USDT_TEST_CFLAGS} // '') =~ /-fsanitize/;
+sub tools { return $sanitized ? 'ftrace' : (bpftrace_is_new() ? 'new' : 'bpftrace', qw(perf gdb ftrace)) }
 
 sub bpftrace_is_new {
     my ($major, $minor) = (USDT::Tracer::find('bpftrace') ? qx{bpftrace --version} : '') =~ /v(\d+)\.(\d+)/;
