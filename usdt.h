@@ -34,11 +34,13 @@
  * of the bare system call clone(). After exec() nothing of the library's is left but a file (see below).
  *
  * Files and descriptors. On Linux an enabled provider has a file for each usdt_provider_enable() that
- * found new probes, shared with all processes of the same user and the same definitions; the last user
- * removes it, at usdt_provider_disable() or at exit(). What a process leaves that ends otherwise
- * (_exit(), a signal, exec()) the first usdt_provider_enable() of another one removes. No descriptor is
- * open between calls, but where the probes are in a memfd, or the file is on overlayfs: then one for each
- * file, close-on-exec, never 0, 1 or 2. A program that closes it, or all, does no harm to itself.
+ * found new probes, shared with all processes of the same user and the same definitions (and in one process by
+ * providers that are the same, unless DTrace is there, which wants a file for each; of probes whose provider, module,
+ * function and name are the same it shows the first of a process). The last user removes it, at
+ * usdt_provider_disable() or at exit(). What a process leaves that ends otherwise (_exit(), a signal, exec()) the
+ * first usdt_provider_enable() of another one removes. No descriptor is open between calls, but where the probes are
+ * in a memfd, or the file is on overlayfs: then one for each file, close-on-exec, never 0, 1 or 2. A program that
+ * closes it, or all, does no harm to itself.
  *
  * Memory. No page is ever both writable and executable for a thread. Address ranges of published probes are used
  * again, never unmapped: a program has as many as it had images at one time.

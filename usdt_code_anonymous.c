@@ -63,9 +63,10 @@ void *usdt_code_reserve(const struct usdt_platform *platform, size_t size, size_
 
 #endif
 
-bool usdt_code_publish(struct usdt_image *image, const struct usdt_layout *layout, char why[USDT_WHY_MAX])
+bool usdt_code_publish(struct usdt_image *image, const struct usdt_layout *layout, const struct usdt_image *others,
+                       char why[USDT_WHY_MAX])
 {
-    (void)image, (void)layout, (void)why;
+    (void)image, (void)layout, (void)others, (void)why;
     return true;
 }
 

@@ -85,11 +85,29 @@ static bool map_inert(struct usdt_image *image)
     return done;
 }
 
-static bool store(struct usdt_image *image, const struct usdt_layout *layout, char why[USDT_WHY_MAX])
+static bool has_copy(const struct usdt_image *images, const struct usdt_image *image)
+{
+    while (images != NULL && (images->copy != image->copy ||
+                              memcmp(images->content, image->content, USDT_BUILD_ID) != 0))
+        images = images->next;
+    return images != NULL;
+}
+
+static bool store(struct usdt_image *image, const struct usdt_layout *layout, const struct usdt_image *others,
+                  char why[USDT_WHY_MAX])
 {
     struct usdt_buf elf = { 0 };
     unsigned char id[USDT_BUILD_ID];
     bool done = usdt_elf_build(layout, &elf, id);
+    memcpy(image->content, id, USDT_BUILD_ID);
+    for (image->copy = 0; done && has_copy(others, image);)
+        image->copy++;
+    if (image->copy != 0) {
+        struct usdt_layout other = *layout;
+        other.copy = image->copy;
+        usdt_buf_free(&elf);
+        done = usdt_elf_build(&other, &elf, id);
+    }
     if (!done) {
         snprintf(why, USDT_WHY_MAX, "%s", strerror(ENOMEM));
     } else {
@@ -103,10 +121,11 @@ static bool store(struct usdt_image *image, const struct usdt_layout *layout, ch
     return done;
 }
 
-bool usdt_code_publish(struct usdt_image *image, const struct usdt_layout *layout, char why[USDT_WHY_MAX])
+bool usdt_code_publish(struct usdt_image *image, const struct usdt_layout *layout, const struct usdt_image *others,
+                       char why[USDT_WHY_MAX])
 {
     char reason[USDT_WHY_MAX] = "";
-    if (!store(image, layout, reason)) {
+    if (!store(image, layout, others, reason)) {
         snprintf(why, USDT_WHY_MAX, "cannot publish probes: %.480s", reason);
         return false;
     }

@@ -226,9 +226,9 @@ static uint64_t load64(const unsigned char *at)
 
 /* A content hash, to name the image by; two lanes of multiply and xor-shift over 16 bytes at a
    time. Not cryptographic: who maps a file by this name compares its bytes first. */
-static void hash_bytes(const unsigned char *bytes, size_t len, unsigned char to[USDT_BUILD_ID])
+static void hash_bytes(const unsigned char *bytes, size_t len, unsigned copy, unsigned char to[USDT_BUILD_ID])
 {
-    uint64_t a = 0x9e3779b97f4a7c15u ^ len, b = 0xc2b2ae3d27d4eb4fu;
+    uint64_t a = 0x9e3779b97f4a7c15u ^ len, b = 0xc2b2ae3d27d4eb4fu ^ copy;
     for (; len > 0; len -= len < 16 ? len : 16, bytes += 16) {
         unsigned char last[16] = { 0 };
         const unsigned char *at = bytes;
@@ -296,7 +296,7 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     usdt_buf_free(&body);
     if (!done)
         return false;
-    hash_bytes(out->data, out->len, build_id);
+    hash_bytes(out->data, out->len, layout->copy, build_id);
     memcpy(out->data + id_at, build_id, USDT_BUILD_ID);
     return true;
 }

@@ -34,6 +34,14 @@ static int open_device(const struct usdt_platform *platform)
     return fd;
 }
 
+bool usdt_helper_is_there(const struct usdt_platform *platform)
+{
+    int device = open_device(platform);
+    if (device >= 0)
+        close(device);
+    return device >= 0;
+}
+
 /* musl and illumos have an int for the request, glibc and the BSDs an unsigned long. */
 static int call(int device, unsigned long request, uintptr_t argument)
 {

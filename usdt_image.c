@@ -89,14 +89,29 @@ static struct usdt_layout layout_of(const struct usdt_image *image, const char *
     };
 }
 
+/* DTrace for Linux counts offsets in a file from its lowest mapping, so it must have one. */
+static bool shares_file(const struct usdt_image *image)
+{
+    const struct usdt_image *other = published;
+    while (other != NULL && (other == image || other->stored.ino != image->stored.ino ||
+                             other->stored.dev != image->stored.dev))
+        other = other->next;
+    return image->platform->dof_in_file && other != NULL;
+}
+
 /* Tells DTrace, unless it has been told. */
 static usdt_error_t submit(struct usdt_image *image, const struct usdt_layout *layout, char why[USDT_WHY_MAX])
 {
     char reason[USDT_WHY_MAX];
     bool has_others = image->platform->elf_machine != 0; /* tracers than DTrace */
-    enum usdt_helped helped = image->helpers != NULL
-                                  ? USDT_HELPER_DONE
-                                  : usdt_helper_submit(&image->helpers, layout, image->stubs, reason);
+    enum usdt_helped helped = USDT_HELPER_DONE;
+    if (image->helpers == NULL && shares_file(image) && usdt_helper_is_there(image->platform)) {
+        helped = USDT_HELPER_FAILED;
+        snprintf(reason, sizeof reason, "the process has this provider twice, in one file since before DTrace came; "
+                                        "disable both and enable them again");
+    } else if (image->helpers == NULL) {
+        helped = usdt_helper_submit(&image->helpers, layout, image->stubs, reason);
+    }
     if (helped == USDT_HELPER_FAILED && has_others)
         snprintf(why, USDT_WHY_MAX, "failed to load DOF: %.400s (tracers other than DTrace see the probes)",
                  reason);
@@ -118,7 +133,9 @@ usdt_error_t usdt_image_publish(struct usdt_image *image, const char *provider, 
 {
     struct usdt_layout layout = layout_of(image, provider, module);
     why[0] = '\0';
-    if (!usdt_code_publish(image, &layout, why))
+    /* Without DTrace, two images that are the same share a file: bpftrace 0.17 finds only one of two. */
+    const struct usdt_image *others = usdt_helper_is_there(image->platform) ? published : NULL;
+    if (!usdt_code_publish(image, &layout, others, why))
         return USDT_ERROR_PUBLISH;
     usdt_error_t error = submit(image, &layout, why);
     if (error != USDT_ERROR_NONE) {

@@ -89,6 +89,7 @@ struct usdt_layout {
     usdt_probedef_t *const *defs;
     size_t count;
     size_t page;         /* of the machine the image is for */
+    unsigned copy;       /* images that are the same but for this number differ in their build-id */
     bool semaphores;     /* one for each slot */
     bool direct_call;    /* tracers are shown the 10-byte nop, which the kernel makes a direct call */
 };
@@ -133,7 +134,7 @@ void usdt_probe_detach(usdt_probe_t *); /* fires nothing from now on, without a 
 bool usdt_dof_build(const struct usdt_layout *, uint64_t text, uint64_t dof, size_t *next,
                     struct usdt_buf *out);
 
-/* usdt_elf.c: the whole image. The build-id is a hash of all else in it. */
+/* usdt_elf.c: the whole image. The build-id is a hash of all else in it, and of layout->copy. */
 enum { USDT_BUILD_ID = 20 };
 bool usdt_elf_build(const struct usdt_layout *, struct usdt_buf *out,
                     unsigned char build_id[USDT_BUILD_ID]);
@@ -159,6 +160,7 @@ int usdt_memfd(const char *name, const unsigned char *bytes, size_t len);
 /* usdt_helper.c: the documents of one image that DTrace has been handed. */
 struct usdt_helper;
 enum usdt_helped { USDT_HELPER_NONE, USDT_HELPER_DONE, USDT_HELPER_FAILED };
+bool usdt_helper_is_there(const struct usdt_platform *);
 /* Submits documents for all probes of the layout, whose slot 0 is at `text`. NONE: no DTrace here. */
 enum usdt_helped usdt_helper_submit(struct usdt_helper **list, const struct usdt_layout *,
                                     uint64_t text, char why[USDT_WHY_MAX]);
@@ -183,6 +185,8 @@ struct usdt_image {
     size_t slots;
     usdt_probedef_t **defs; /* by slot; NULL: nobody's */
     bool is_published;
+    unsigned char content[USDT_BUILD_ID]; /* build-id of copy 0 */
+    unsigned copy;
     struct usdt_stored stored;
     struct usdt_helper *helpers;
     /* usdt.c's */
@@ -214,8 +218,10 @@ void usdt_images_exit(void);
  */
 /* So many bytes of addresses, or NULL. The stubs will be from `front` on. */
 void *usdt_code_reserve(const struct usdt_platform *, size_t size, size_t front);
-/* The stubs can be executed, and traced. On success why[] is "" or names who will not see them. */
-bool usdt_code_publish(struct usdt_image *, const struct usdt_layout *, char why[USDT_WHY_MAX]);
+/* The stubs can be executed, and traced, in a file that is not that of one of the `others`. On success why[] is ""
+   or names who will not see the probes. */
+bool usdt_code_publish(struct usdt_image *, const struct usdt_layout *, const struct usdt_image *others,
+                       char why[USDT_WHY_MAX]);
 /* The stubs can no longer be traced, in one step; a thread may be in one. False: they can. */
 bool usdt_code_withdraw(struct usdt_image *);
 /* Whether the kernel turns a 10-byte nop into a direct call. */

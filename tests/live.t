@@ -168,6 +168,19 @@ sub clashes {
     });
 }
 
+sub twice {
+    my $program = USDT::Program->new;
+    for my $n (1, 2) {
+        $program->ok('provider', "p$n", 'twice', 'mod');
+        $program->ok('probe', "t$n", 'func', 't', 'int');
+        $program->ok('add', "p$n", "t$n");
+        $program->ok('enable', "p$n");
+    }
+    my $tracer = USDT::Tracer->bpftrace($program->pid, 'usdt:*:twice:t { printf("t %d\n", arg0) }');
+    $program->ok('fire', "t$_", "i:$_") for 1, 2;
+    is_deeply([sort $tracer->lines(qr/t .*/, 2)], ['t 1', 't 2'], 'a tracer sees both');
+}
+
 sub wildcards {
     my $program = USDT::Program->new;
     $program->provide('p', 'wild', 'mod', map { ("w$_" => ['int']) } 1 .. 5);
@@ -283,6 +296,7 @@ for my $bits (USDT::Program::widths()) {
 USDT::Tracer::with(ftrace   => 'strings', \&strings);
 USDT::Tracer::with(ftrace   => 'ten thousand probes', \&thousands);
 USDT::Tracer::with(ftrace   => 'two providers with a probe of one name', \&clashes);
+USDT::Tracer::with(bpftrace => 'the same provider twice', \&twice);
 USDT::Tracer::with(bpftrace => 'a wildcard attaches to all probes of a provider', \&wildcards);
 USDT::Tracer::with(ftrace   => 'the same provider in two processes', \&two_processes);
 USDT::Tracer::with(ftrace   => 'a provider changes while it is traced', \&live_changes);

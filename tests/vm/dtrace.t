@@ -69,14 +69,23 @@ sub testlib {
 # ---- before the daemon is there ----
 
 my $early = USDT::Program->new;
-is($early->provide('p', 'early', 'mod', e => ['int']), '', 'without dtprobed a provider is enabled all the same');
+for my $n ('', 2) {
+    $early->ok('provider', "p$n", 'early', 'mod');
+    $early->ok('probe', "e$n", 'func', 'e', 'int');
+    $early->ok('add', "p$n", "e$n");
+    is($early->ok('enable', "p$n"), '', 'without dtprobed a provider is enabled all the same, also twice');
+}
 my $dtprobed = start_dtprobed();
 
 my $again = USDT::Program->new;
 $again->provide('p', 'again', 'mod', a => ['int']);
 $again->ok('disable', 'p');
 is_deeply([listed('early', 'again')], [], 'it is not listed when dtprobed comes; nor is a provider that was disabled');
-like($early->do('enable', 'p'), qr/^ok/, 'the next enable tells dtprobed of it');
+is($early->ok('enable', 'p'), 'failed to load DOF: the process has this provider twice, in one file since before DTrace '
+    . 'came; disable both and enable them again (tracers other than DTrace see the probes)',
+    'dtprobed is not told of two that share a file');
+$early->ok('disable', 'p2');
+is($early->ok('enable', 'p'), 'provider is already enabled', 'the next enable tells it of the one that is left');
 like($again->do('enable', 'p'), qr/^ok/, 'a provider is enabled again');
 
 # ---- the programs to trace ----
@@ -91,6 +100,14 @@ $live->ok('add', 'p', 'late');
 like($live->do('enable', 'p'), qr/^ok/, 'a probe is added to a live provider');
 $live->ok('keep', 'gone');
 $live->ok('remove', 'p', 'gone');
+
+my $twice = USDT::Program->new;
+for my $n (1 .. 3) {
+    $twice->ok('provider', "p$n", 'twice', $n < 3 ? 'mod' : 'other');
+    $twice->ok('probe', "t$n", 'func', 't', 'int');
+    $twice->ok('add', "p$n", "t$n");
+    like($twice->do('enable', "p$n"), qr/^ok/, "a process has a provider $n times");
+}
 
 my $forked = USDT::Program->new;
 $forked->provide('p', 'forky', 'mod', f => ['int']);
@@ -122,7 +139,7 @@ for my $n (@counts) {
 }
 $script .= <<'END';
 second*:modtwo:func:zed { printf("zed %d %s\n", pid, copyinstr(arg0)); }
-live*:::old, live*:::late, live*:::gone, again*:::a, early*:::e
+live*:::old, live*:::late, live*:::gone, again*:::a, early*:::e, twice*:::t
 { printf("%s %d %s:%s:%s %d\n", probename, pid, probeprov, probemod, probefunc, (int)arg0); }
 END
 $script .= 'forky' . $child . ':::f { printf("f %d %d\n", pid, (int)arg0); }';
@@ -145,6 +162,7 @@ $one->ok('fire', 'zed', 's:zed value');
 $live->ok('fire', $_, 'i:-7') for qw(old late gone);
 $again->ok('fire', 'a', 'i:8');
 $early->ok('fire', 'e', 'i:9');
+$twice->ok('fire', "t$_", "i:$_") for 1 .. 3;
 $forked->ok('fire', 'f', 'i:10');
 USDT::Tracer::wait_for(60, sub { $dtrace->output =~ /^f /m });
 my @lines = grep { !/^(attached)?$/ } split /\n/, $dtrace->stop;
@@ -170,8 +188,10 @@ is_deeply(\%seen, {
     'late ' . $live->pid => ['live' . $live->pid . ':mod:late_func -7'],
     'a ' . $again->pid   => ['again' . $again->pid . ':mod:func 8'],
     'e ' . $early->pid   => ['early' . $early->pid . ':mod:func 9'],
+    # Of a name that a process has twice, module and function included, DTrace for Linux knows the first.
+    't ' . $twice->pid   => ['twice' . $twice->pid . ':mod:func 1', 'twice' . $twice->pid . ':other:func 3'],
     "f $child"           => ['10'],
-}, 'the others: another provider, an added probe, one enabled again, one told of late, a child; nothing else');
+}, 'the others: another provider, an added probe, one enabled again, one told of late, one that is there twice, a child; nothing else');
 is($one->enabled($_), '0 0', "$_ is not enabled after") for qw(int0 int5 str10 int32);
 
 # ---- by process ----
@@ -187,7 +207,7 @@ is_deeply(\@by_pid, ['int2 ' . $two->pid . ' 21 22'],
     'with -p and $target the probe of that process fires, once');
 
 $forked->ok('quit');
-$_->quit for $one, $two, $live, $again, $early, $forked;
-is_deeply([listed(qw(testlib second live again early forky))], [], 'nothing is listed of programs that ended');
+$_->quit for $one, $two, $live, $again, $early, $twice, $forked;
+is_deeply([listed(qw(testlib second live again early twice forky))], [], 'nothing is listed of programs that ended');
 $dtprobed->stop('TERM');
 done_testing;
