@@ -234,6 +234,7 @@ $(B)/examples/server: examples/server.c $(SOURCES) $(NATIVE:%=usdt_tracepoints_%
 KERNELS ?= trixie sid
 test-dtrace: $(O)/test_usdt $(O)/usdt $(B)/tests/threads $(B)/examples/server
 	-@$(MAKE) -s $(B)/bench/bench
+	-@command -v npm > /dev/null && npm ci --prefix bindings/node --silent > /dev/null
 	@O=$(O) tests/vm/machine $(KERNELS)
 
 ARM64 := $(O)/build/vm-arm64

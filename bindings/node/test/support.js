@@ -29,7 +29,7 @@ function unless (why, name, run) {
   })
 }
 
-async function until (condition, what, seconds = 60) {
+async function until (condition, what, seconds = 60 * (process.env.USDT_TEST_PATIENCE || 1)) {
   const end = Date.now() + seconds * 1000
   while (!condition()) {
     if (Date.now() > end) assert.fail(`waited ${seconds} s for ${what()}`)
@@ -74,7 +74,8 @@ function run (code, ...flags) {
 // bpftrace places its probes some time before it records what they say: it says itself when that is.
 async function bpftrace (t, script, pid) {
   const tracer = start(t, 'bpftrace', [...(pid ? ['-p', pid] : []), '-e',
-    script + ' interval:ms:50 { if (!@on) { printf("attached\\n"); @on = 1; } } END { clear(@on); }'])
+    script + ' interval:ms:50 { if (!@on) { printf("attached\\n"); @on = 1; } } END { clear(@on); }'],
+  { env: { ...process.env, BPFTRACE_STRLEN: 64, BPFTRACE_MAX_STRLEN: 64 } }) // 0.27's name is the second
   await tracer.prints('^attached$')
   tracer.stop = async () => {
     for (let tries = 0; tries < 4 && tracer.exitCode === null; tries++) {

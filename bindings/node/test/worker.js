@@ -3,5 +3,5 @@
 const p = require('..').createDTraceProvider('nodecluster')
 const probe = p.addProbe('start', 'int')
 p.enable()
-setInterval(() => probe.fire(() => [process.env.N]), 20)
+setInterval(() => probe.fire(() => [process.env.N]), 200)
 process.send('up')
