@@ -59,7 +59,7 @@ endif
 
 TEMPLATES := x86_64 i386 arm64
 SOURCES := usdt.c usdt_buf.c usdt_code_anonymous.c usdt_code_linux.c usdt_dof.c usdt_dof_file.c \
-           usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_platform.c usdt_probe.c \
+           usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_listen.c usdt_platform.c usdt_probe.c \
            usdt_store.c usdt_types.c
 NATIVE := $(addprefix $(MACHO),$(filter $(ARCH),$(TEMPLATES)))
 B := $(O)/build/$(ARCH)
@@ -137,7 +137,7 @@ $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
 # Programs for the tests to run.
-TEST_PROGRAMS := bad_input counted faults forks growth models stepper threads
+TEST_PROGRAMS := bad_input counted faults forks growth listen models stepper threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a $(WRAP) -pthread
 
@@ -199,7 +199,7 @@ demo: $(O)/usdt
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
 # In two lanes: tests that have tracers, one after the other, and beside them the rest.
-TRACING := {test.pl,tests/cookbook.t,tests/examples.t,tests/forks.t,tests/how.t,tests/live.t,tests/list.t,tests/places.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
+TRACING := {test.pl,tests/cookbook.t,tests/examples.t,tests/forks.t,tests/how.t,tests/listen.t,tests/live.t,tests/list.t,tests/places.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
           USDT_TEST_CFLAGS='$(CFLAGS)' USDT_TEST_RUNNER='$(RUNNER)' \
           $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)

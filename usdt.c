@@ -16,7 +16,7 @@
 
 struct probedef {
     usdt_probedef_t pub; /* first: the public pointer is ours */
-    usdt_probe_t probe;  /* pub.probe while published */
+    struct usdt_own_probe probe; /* pub.probe while published */
     struct provider *provider;
     struct probedef *prev;  /* in the provider's list */
     struct probedef *chain; /* in its hash table */
@@ -95,12 +95,19 @@ static void in_child(void)
 {
     if (skipped == 0)
         usdt_images_forked();
+    usdt_listeners_forked();
     after_fork();
+}
+
+static void at_forks(void)
+{
+    pthread_atfork(before_fork, after_fork, in_child);
 }
 
 static void watch_forks(void)
 {
-    pthread_atfork(before_fork, after_fork, in_child);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, at_forks);
 }
 
 #if defined(__GNUC__)
@@ -238,13 +245,13 @@ usdt_probedef_t *usdt_create_probe(const char *func, const char *name, size_t ar
     def->pub.argc = argc;
     def->pub.refcnt = 1;
     const struct usdt_platform *platform = usdt_platform_native();
-    usdt_probe_init(&def->probe, platform == NULL ? NULL : platform->stub, argc);
+    usdt_probe_init(&def->probe.pub, platform == NULL ? NULL : platform->stub, argc);
     return &def->pub;
 }
 
 usdt_probe_t *usdt_probedef_probe(usdt_probedef_t *probedef)
 {
-    return probedef == NULL ? usdt_probe_never() : &def_of(probedef)->probe;
+    return probedef == NULL ? usdt_probe_never() : &def_of(probedef)->probe.pub;
 }
 
 static void drop_slot(struct probedef *def)
@@ -263,6 +270,7 @@ static void unref(struct probedef *def)
     if (--def->pub.refcnt > 0)
         return;
     drop_slot(def);
+    usdt_listeners_free(&def->probe);
     free(def);
 }
 
@@ -273,6 +281,44 @@ void usdt_probe_release(usdt_probedef_t *probedef)
     take_lock();
     unref(def_of(probedef));
     drop_lock();
+}
+
+/* ---- listeners ---- */
+
+static int fail_listener(usdt_error_t error, const usdt_probedef_t *def, const char *what)
+{
+    char why[USDT_WHY_MAX];
+    snprintf(why, sizeof why, "probe %s:%s %s", def->function, def->name, what);
+    usdt_error(NULL, error, why);
+    return -1;
+}
+
+int usdt_probe_listen(usdt_probedef_t *probedef, usdt_listener_t function, void *context)
+{
+    if (probedef == NULL || function == NULL) {
+        usdt_error(NULL, USDT_ERROR_INVALID, probedef == NULL ? no_probe : "listener is NULL; it is a function");
+        return -1;
+    }
+    watch_forks();
+    take_lock();
+    usdt_error_t error = usdt_listeners_add(&def_of(probedef)->probe, probedef, function, context);
+    drop_lock();
+    return error == USDT_ERROR_NONE ? 0 : fail_listener(error, probedef, "has this listener already");
+}
+
+int usdt_probe_unlisten(usdt_probedef_t *probedef, usdt_listener_t function, void *context)
+{
+    if (probedef == NULL) {
+        usdt_error(NULL, USDT_ERROR_INVALID, no_probe);
+        return -1;
+    }
+    struct usdt_own_probe *probe = &def_of(probedef)->probe;
+    take_lock();
+    bool done = usdt_listeners_remove(probe, function, context);
+    struct usdt_listener *gone = usdt_listeners_gone(probe);
+    drop_lock();
+    usdt_listeners_wait(probe, gone);
+    return done ? 0 : fail_listener(USDT_ERROR_INVALID, probedef, "has no such listener");
 }
 
 /* ---- a provider's probes: a list in the order of adding, and a hash table ---- */
@@ -409,7 +455,7 @@ static int remove_def(struct provider *provider, struct probedef *def)
         return fail(provider, USDT_ERROR_NOPROBES, "");
     if (def->provider != provider)
         return fail_probe(provider, USDT_ERROR_REMOVE_PROBE, def);
-    usdt_probe_detach(&def->probe);
+    usdt_probe_detach(&def->probe.pub);
     set_probe(def, NULL);
     unlink_def(provider, def);
     if (def->image != NULL && --def->image->members == 0 && def->image->is_published)
@@ -433,7 +479,6 @@ int usdt_provider_remove_probe(usdt_provider_t *provider, usdt_probedef_t *probe
 
 usdt_provider_t *usdt_create_provider(const char *name, const char *module)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     char why[USDT_WHY_MAX];
     if (!usdt_check_name(USDT_NAME_PROVIDER, name, why) ||
         !usdt_check_name(USDT_NAME_MODULE, module, why)) {
@@ -449,7 +494,7 @@ usdt_provider_t *usdt_create_provider(const char *name, const char *module)
     provider->pub.name = copy_string(&at, name);
     provider->pub.module = copy_string(&at, module);
     provider->code = USDT_ERROR_NONE;
-    pthread_once(&once, watch_forks);
+    watch_forks();
     return &provider->pub;
 }
 
@@ -548,9 +593,9 @@ static int enable(struct provider *provider)
         if (pub->probe != NULL)
             continue;
         const struct usdt_image *image = def->image;
-        usdt_probe_place(&def->probe, platform->stub, image->stubs + pub->slot * platform->stub->size,
+        usdt_probe_place(&def->probe.pub, platform->stub, image->stubs + pub->slot * platform->stub->size,
                          image->semaphores == 0 ? 0 : image->semaphores + pub->slot * sizeof(uint16_t));
-        set_probe(def, &def->probe);
+        set_probe(def, &def->probe.pub);
         changed = true;
     }
     provider->pub.enabled = 1;

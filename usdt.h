@@ -15,9 +15,12 @@
  * Contracts that hold for every declaration here, unless it says otherwise. (SECURITY.md says what the
  * library does to the system, and what others can do to it.)
  *
+ * Listeners. usdt_probe_listen() lets the program itself hear the hits of a probe, on any system, without a tracer. What
+ * is said below of a tracer that watches a probe is true of a listener, too.
+ *
  * Threads. usdt_is_enabled(), USDT_PROBE(), usdt_fire_probe() and usdt_probedef_probe() take no lock,
  * make no system call and may run in any thread at any time, also while another thread enables,
- * disables or changes the provider. A thread that does so while others enable and disable keeps the
+ * disables or changes the provider, or listens. (What a listener does is its own matter.) A thread that does so while others enable and disable keeps the
  * pointer of usdt_probedef_probe(): the member `probe` of a definition changes then. All other functions
  * take one lock of the library's own and may be called from any thread; they are no cancellation points.
  * What an object's reference protects is said at usdt_probe_release(). An error message belongs to its
@@ -127,14 +130,17 @@ typedef struct usdt_probe {
     /* Returns 1 while a tracer watches the probe, else 0; asks the tracer where it has a say
        (DTrace's is-enabled probes). usdt_is_enabled() is much cheaper. */
     int (*isenabled_addr)(void);
-    /* The stub: a C function of the probe's arguments, each as wide as a pointer. */
+    /* The stub: a C function of the probe's arguments, each as wide as a pointer. Listeners do not hear who calls it:
+       see usdt_probe_listen(). */
     void *probe_addr;
     /* The instruction that a tracer overwrites (since 2.0). A JIT compiler may inline the enabled
        check: the probe is traced if *site != pristine. Aligned to 4. Changes only while the
-       probe is being published or removed. */
+       probe is being published or removed, and to a word that differs while somebody listens. */
     const volatile uint32_t *site;
     uint32_t pristine;
-    uint32_t argc; /* as declared: so many arguments are passed at least (since 2.0) */
+    /* As declared: so many arguments are passed at least. Above USDT_ARG_MAX while somebody listens; that of
+       the definition stays (since 2.0). */
+    uint32_t argc;
     /* See usdt_provider_use_semaphores(). Never NULL; points to 0 where there is none, and changes as `site`
        does (since 2.0). */
     const volatile uint16_t *semaphore;
@@ -271,6 +277,43 @@ USDT_API void usdt_provider_free(usdt_provider_t *provider);
  */
 USDT_API void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv);
 
+/*
+ * A function that hears the hits of a probe: with the context of usdt_probe_listen(), and as many arguments as were
+ * declared, each as wide as a pointer (missing values are 0); argv is there during the call only. It runs in the thread
+ * that fires, which may be in a signal handler, after tracers have seen the hit, and must return (no longjmp(), no
+ * exception, no end of the thread). It may call all of this library but give up the last reference to its probe. If it
+ * fires the probe it listens to, it hears that, too. Since 2.0.
+ */
+typedef void (*usdt_listener_t)(void *context, usdt_probedef_t *probedef, size_t argc, void *const *argv);
+
+/*
+ * Has `function` called at each hit, from now on: wherever the probe is fired by usdt_fire_probe() or USDT_PROBE(),
+ * whether its provider is enabled or not, on every system, also where there is no tracing. Tracers see the same hits.
+ * Several may listen to a probe, and are called in the order in which they came.
+ *
+ * Meanwhile usdt_is_enabled() and isenabled_addr() are 1, *site is not `pristine`, and *semaphore is not 0. The member
+ * `probe` of a definition is NULL as always while the provider is not enabled: what fires by it is not heard then, what
+ * fires by usdt_probedef_probe() is. Code that calls probe_addr by itself calls usdt_fire_probe() instead if listeners are
+ * to hear it. While nobody listens, checking and firing cost what they cost without this function.
+ *
+ * Of hits that are in listeners at the same time, in all threads and probes, 1024 are heard. A child of fork() has
+ * the same listeners. They go with their definition.
+ *
+ * 0; -1 and a message in usdt_errstr(NULL): no memory (USDT_ERROR_MALLOC); the definition or the function is NULL, or
+ * this function listens to the probe with this context already (USDT_ERROR_INVALID). Since 2.0.
+ */
+USDT_API int usdt_probe_listen(usdt_probedef_t *probedef, usdt_listener_t function, void *context);
+
+/*
+ * Ends that. When it returns no other thread is in the function for this probe, nor will it be called again: the context may
+ * be freed. So it waits for those that are (hold no lock that they want), unless it is called by a listener, of any
+ * probe: then only the thread itself will not call it again, and the next call of this for the same probe, by no listener,
+ * waits for all who were removed before.
+ *
+ * 0; -1 and USDT_ERROR_INVALID, a message in usdt_errstr(NULL), if there is none such. Since 2.0.
+ */
+USDT_API int usdt_probe_unlisten(usdt_probedef_t *probedef, usdt_listener_t function, void *context);
+
 /* Sets the provider's error and its message, formatted from `error` and what follows (see usdt.c).
    For bindings that share the provider's error channel; the library calls it for its own. */
 USDT_API void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...);
@@ -278,7 +321,8 @@ USDT_API void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...);
 /*
  * The message of the last error or notice of this provider; "" when there was none. Owned by the
  * provider and overwritten by its next one. With NULL: that of the last usdt_create_provider(),
- * usdt_create_probe() or call with a NULL provider that failed in the calling thread.
+ * usdt_create_probe(), usdt_probe_listen(), usdt_probe_unlisten() or call with a NULL provider that failed in the
+ * calling thread.
  */
 USDT_API char *usdt_errstr(usdt_provider_t *provider);
 

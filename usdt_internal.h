@@ -5,6 +5,7 @@
  *     usdt.c        the API: providers and their probes; decides what is published when
  *     usdt_types.c  what names and type strings mean
  *     usdt_probe.c  stubs, checking and firing
+ *     usdt_listen.c who hears of it in the program itself
  *     usdt_dof*.c   the DTrace document   (pure: bytes in a buffer)
  *     usdt_elf.c    the ELF image         (pure: bytes in a buffer)
  *     usdt_store.c  files and memfds that hold an image
@@ -116,7 +117,11 @@ bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX]);
 /* The width of a type in bytes, negative if it is signed; at most a word. */
 int usdt_type_size(const struct usdt_platform *, const char *type);
 
-/* usdt_probe.c */
+/* usdt_probe.c. Every probe but that of usdt_probe_never() is a part of this. */
+struct usdt_own_probe {
+    usdt_probe_t pub;                         /* first: the public pointer is ours */
+    struct usdt_listening *_Atomic listening; /* NULL: nobody ever has */
+};
 void usdt_stubs_write(const struct usdt_stub *, void *to, size_t count);
 /* Detached. What never changes is set here, so that a check needs no order of two loads. */
 void usdt_probe_init(usdt_probe_t *, const struct usdt_stub *, size_t argc);
@@ -124,6 +129,29 @@ void usdt_probe_init(usdt_probe_t *, const struct usdt_stub *, size_t argc);
 void usdt_probe_place(usdt_probe_t *, const struct usdt_stub *, uintptr_t slot, uintptr_t semaphore);
 usdt_probe_t *usdt_probe_never(void); /* one for all, that is never placed */
 void usdt_probe_detach(usdt_probe_t *); /* fires nothing from now on, without a stub */
+/* Somebody listens now: it shows that it is enabled, and hits go to usdt_listeners_call(). Nobody does any more. */
+void usdt_probe_listened(struct usdt_own_probe *);
+void usdt_probe_unlistened(struct usdt_own_probe *);
+
+/* usdt_listen.c. All under the library's lock, but for _call(), _wait() and _forked(). */
+struct usdt_listening {
+    usdt_probe_t real; /* what the probe would show if nobody listened, while somebody does */
+    usdt_probedef_t *def;
+    struct usdt_listener *_Atomic first;
+    struct usdt_listener *gone; /* removed; a thread may still be in one */
+};
+/* NONE: it went well. MALLOC; INVALID: there is this one already. */
+usdt_error_t usdt_listeners_add(struct usdt_own_probe *, usdt_probedef_t *, usdt_listener_t function, void *context);
+/* False: there is none such. */
+bool usdt_listeners_remove(struct usdt_own_probe *, usdt_listener_t function, void *context);
+/* Those that were removed, to be handed to usdt_listeners_wait(), which returns when no other thread is in one, and
+   frees them. NULL in a listener, which would wait for itself. */
+struct usdt_listener *usdt_listeners_gone(struct usdt_own_probe *);
+void usdt_listeners_wait(struct usdt_own_probe *, struct usdt_listener *gone);
+void usdt_listeners_free(struct usdt_own_probe *);
+/* The stub was called. Async-signal-safe, as is usdt_listeners_forked(), for the child of a fork(). */
+void usdt_listeners_call(struct usdt_own_probe *, size_t declared, size_t argc, void **argv);
+void usdt_listeners_forked(void);
 
 /*
  * usdt_dof.c: appends to `out` one document that holds as many of the probes as the platform's

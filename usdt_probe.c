@@ -1,7 +1,8 @@
 /*
  * usdt_probe.c - the stubs of probes: laying them out, checking and firing them.
  *
- * Owns the calling of a stub. Knows nothing of providers, documents or images; takes no lock.
+ * Owns the calling of a stub, and what usdt_probe_t shows to those who check. Knows nothing of providers, documents
+ * or images, nor who listens; takes no lock.
  */
 #define USDT_INLINE
 #define USDT_EXPORT_INLINE_
@@ -34,11 +35,18 @@ void usdt_probe_init(usdt_probe_t *probe, const struct usdt_stub *stub, size_t a
 
 static const volatile uint16_t no_semaphore;
 
+/* Where the members are that say what the stub does: elsewhere, while somebody listens. */
+static usdt_probe_t *placed(usdt_probe_t *probe)
+{
+    return probe->argc > USDT_ARG_MAX ? &((struct usdt_own_probe *)probe)->listening->real : probe;
+}
+
 void usdt_probe_place(usdt_probe_t *probe, const struct usdt_stub *stub, uintptr_t slot, uintptr_t semaphore)
 {
-    STORE(&probe->semaphore, semaphore != 0 ? (const volatile uint16_t *)semaphore : &no_semaphore);
-    STORE(&probe->site, (const volatile uint32_t *)(slot + stub->site));
-    STORE(&probe->isenabled_addr, (int (*)(void))(slot + stub->isenabled));
+    usdt_probe_t *to = placed(probe);
+    STORE(&to->semaphore, semaphore != 0 ? (const volatile uint16_t *)semaphore : &no_semaphore);
+    STORE(&to->site, (const volatile uint32_t *)(slot + stub->site));
+    STORE(&to->isenabled_addr, (int (*)(void))(slot + stub->isenabled));
     STORE(&probe->probe_addr, (void *)(slot + stub->probe));
 }
 
@@ -53,10 +61,41 @@ static void do_nothing(void)
 
 void usdt_probe_detach(usdt_probe_t *probe)
 {
-    STORE(&probe->semaphore, &no_semaphore);
-    STORE(&probe->site, &probe->pristine);
-    STORE(&probe->isenabled_addr, never_enabled);
+    usdt_probe_t *to = placed(probe);
+    STORE(&to->semaphore, &no_semaphore);
+    STORE(&to->site, &probe->pristine);
+    STORE(&to->isenabled_addr, never_enabled);
     STORE(&probe->probe_addr, AS_DATA do_nothing);
+}
+
+static int always_enabled(void)
+{
+    return 1;
+}
+
+/* In usdt_probe_t.argc, while somebody listens: so that usdt_fire_probe() goes another way, at no instruction more. */
+enum { LISTENED = 0x100 };
+
+void usdt_probe_listened(struct usdt_own_probe *own)
+{
+    static const volatile uint16_t semaphore = 1;
+    static const volatile uint32_t sites[] = { 0, 1 };
+    usdt_probe_t *probe = &own->pub;
+    own->listening->real = *probe;
+    STORE(&probe->argc, probe->argc | LISTENED);
+    STORE(&probe->semaphore, &semaphore);
+    STORE(&probe->isenabled_addr, always_enabled);
+    STORE(&probe->site, &sites[probe->pristine == 0]); /* the one that differs */
+}
+
+void usdt_probe_unlistened(struct usdt_own_probe *own)
+{
+    const usdt_probe_t *real = &own->listening->real;
+    usdt_probe_t *probe = &own->pub;
+    STORE(&probe->site, real->site);
+    STORE(&probe->isenabled_addr, real->isenabled_addr);
+    STORE(&probe->semaphore, real->semaphore);
+    STORE(&probe->argc, real->argc);
 }
 
 usdt_probe_t *usdt_probe_never(void)
@@ -84,16 +123,20 @@ typedef void (*stub32)(arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, arg, ar
 
 #define A4(i) a[i], a[(i) + 1], a[(i) + 2], a[(i) + 3]
 
+static void fire_rarely(usdt_probe_t *probe, size_t argc, void **argv);
+
+/* At least so many arguments. Twice in the library: calls in place of branches would be slower. */
+#if defined(__GNUC__)
+__attribute__((always_inline))
+#endif
 #if defined(__clang__)
 __attribute__((no_sanitize("function"))) /* the stub has no type for UBSan to find */
 #endif
-void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv)
+static inline void fire(usdt_probe_t *probe, uint32_t least, size_t argc, void **argv)
 {
-    if (probe == NULL)
-        return;
     uintptr_t stub = (uintptr_t)USDT_LOAD_(&probe->probe_addr);
     arg *a = argv, padded[USDT_ARG_MAX];
-    if (argc >= probe->argc) /* the usual case, and few */
+    if (argc >= least) /* the usual case, and few */
         switch (argc) {
         case 0: ((stub0)stub)(); return;
         case 1: ((stub1)stub)(a[0]); return;
@@ -101,9 +144,11 @@ void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv)
         case 3: ((stub3)stub)(a[0], a[1], a[2]); return;
         case 4: ((stub4)stub)(A4(0)); return;
         }
-    if (argc > USDT_ARG_MAX)
-        argc = USDT_ARG_MAX;
-    size_t most = argc > probe->argc ? argc : probe->argc;
+    size_t most = argc > least ? argc : least;
+    if (most > USDT_ARG_MAX) {
+        fire_rarely(probe, argc, argv);
+        return;
+    }
     size_t width = most <= 6 ? 6 : most <= 12 ? 12 : USDT_ARG_MAX;
     if (argc < width) {
         a = padded;
@@ -116,6 +161,32 @@ void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv)
         ((stub12)stub)(A4(0), A4(4), A4(8));
     else
         ((stub32)stub)(A4(0), A4(4), A4(8), A4(12), A4(16), A4(20), A4(24), A4(28));
+}
+
+/* With more arguments than there may be, or to listeners: after the stub, so that tracers see it whatever they do. */
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+#if defined(__clang__)
+__attribute__((no_sanitize("function")))
+#endif
+static void fire_rarely(usdt_probe_t *probe, size_t argc, void **argv)
+{
+    uint32_t least = USDT_LOAD_(&probe->argc);
+    if (argc > USDT_ARG_MAX)
+        argc = USDT_ARG_MAX;
+    fire(probe, least % LISTENED, argc, argv);
+    if (least >= LISTENED)
+        usdt_listeners_call((struct usdt_own_probe *)probe, least % LISTENED, argc, argv);
+}
+
+#if defined(__clang__)
+__attribute__((no_sanitize("function")))
+#endif
+void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv)
+{
+    if (probe != NULL)
+        fire(probe, USDT_LOAD_(&probe->argc), argc, argv);
 }
 
 const char *usdt_version(void)

@@ -305,12 +305,35 @@ static void add(usdt_provider_t *provider, size_t i)
         check("add_probe", provider, usdt_provider_add_probe(provider, defs[i]));
 }
 
+static void count_hit(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
+{
+    (void)def, (void)argc, (void)argv;
+    ++*(unsigned *)context;
+}
+
+/* Listens to a probe, or not: then an error, and nothing is heard. */
+static void listen(usdt_probedef_t *def)
+{
+    unsigned hits = 0;
+    int result = usdt_probe_listen(def, count_hit, &hits);
+    MUST(usdt_is_enabled(usdt_probedef_probe(def)) == (result == 0));
+    usdt_fire_probe(usdt_probedef_probe(def), 0, NULL);
+    MUST(hits == (result == 0));
+    if (result == 0)
+        MUST(usdt_probe_unlisten(def, count_hit, &hits) == 0);
+    usdt_fire_probe(usdt_probedef_probe(def), 0, NULL);
+    MUST(hits == (result == 0));
+    check("listen", NULL, result);
+}
+
 static void live_with(usdt_provider_t *provider)
 {
     add(provider, 0);
     enable(provider);
     add(provider, 1);
     add(provider, 2);
+    listen(defs[2]);
+    listen(defs[2]);
     check("use_semaphores", provider, usdt_provider_use_semaphores(provider));
     enable(provider); /* a second image */
     enable(provider);

@@ -398,11 +398,61 @@ static void try_errors(void)
     usdt_provider_free(other);
 }
 
+static unsigned heard;
+
+static void hear(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
+{
+    size_t i = (size_t)(uintptr_t)context;
+    bool right = def == defs[i] && argc == i;
+    for (size_t n = 0; n < argc; n++)
+        right = right && (uintptr_t)argv[n] == value(i, n);
+    heard += right;
+}
+
+static bool listen_to_all(void)
+{
+    bool good = true;
+    for (size_t i = 0; i < PROBES; i++)
+        good = good && usdt_probe_listen(defs[i], hear, (void *)i) == 0;
+    return good;
+}
+
+static bool listen_to_none(void)
+{
+    bool good = true;
+    for (size_t i = 0; i < PROBES; i++)
+        good = good && usdt_probe_unlisten(defs[i], hear, (void *)i) == 0;
+    return good;
+}
+
+/* The program itself listens: with a tracer and without, and nothing changes for that. */
+static void listened(void)
+{
+    check(usdt_provider_enable(provider) == 0 && listen_to_all(), "all probes are listened to");
+    find_sites();
+    heard = 0;
+    check(fire_all() == PROBES && heard == PROBES && hits() == 0, "untraced: all are enabled, and %u heard", heard);
+    heard = 0;
+    check(trace(true) && fire_all() == PROBES, "traced, too");
+    unsigned good = hits();
+    check(heard == PROBES && good == PROBES, "%u are heard, %u hit", heard, good);
+    heard = 0;
+    check(listen_to_none() && fire_all() == PROBES && heard == 0 && hits() == PROBES, "then only hit");
+    check(trace(false) && fire_all() == 0 && hits() == 0, "untraced again");
+    check(listen_to_all() && usdt_provider_disable(provider) == 0 && fire_all() == PROBES && heard == PROBES && hits() == 0,
+          "not enabled: all are heard");
+    check(listen_to_none() && fire_all() == 0, "and none");
+}
+
 /* Nothing but a message, and no harm. */
 static void live_without(void)
 {
     check(usdt_provider_enable(provider) == -1, "enable: %s", usdt_errstr(provider));
     check(fire_all() == 0 && defs[1]->probe == NULL, "firing does nothing");
+    for (size_t i = 0; i < PROBES; i++)
+        kept[i] = usdt_probedef_probe(defs[i]);
+    check(fire_all() == 0 && listen_to_all() && fire_all() == PROBES && heard == PROBES, "but %u are heard by listeners", heard);
+    check(listen_to_none() && fire_all() == 0 && heard == PROBES, "as long as they listen");
     check(usdt_provider_disable(provider) == 0, "disable has nothing to do");
 }
 
@@ -427,6 +477,7 @@ int main(int argc, char **argv)
         end();
         live();
         end();
+        listened();
         try_errors();
     }
     for (size_t i = 0; i < PROBES; i++)
