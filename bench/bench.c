@@ -220,6 +220,22 @@ static void enable(usdt_provider_t *provider)
         die("%s", usdt_errstr(provider));
 }
 
+static usdt_probedef_t *listened_def;
+
+static void listen(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
+{
+    (void)context, (void)def;
+    bench_hits += (uintptr_t)argv[argc - 1];
+}
+
+static void fire_listened(unsigned long times)
+{
+    usdt_probedef_t *was = bench_def;
+    bench_def = listened_def;
+    fire_3(times);
+    bench_def = was;
+}
+
 static void measure_checks(void)
 {
     static usdt_probedef_t *defs[BENCH_PROBES];
@@ -270,6 +286,12 @@ static void measure_checks(void)
     for (size_t i = 0; i < 3; i++)
         add_row(fires[i].ns, 0, "ns", (const double[]){ 4, 8, 16 }[i], 0, "usdt_fire_probe, %d arguments, not traced",
                 (const int[]){ 3, 12, 32 }[i]);
+    static struct timed listened = { .run = fire_listened, .per = 1 };
+    listened_def = defs[1];
+    if (usdt_probe_listen(listened_def, listen, NULL) != 0)
+        die("%s", usdt_errstr(NULL));
+    time_all((struct timed *[]){ &fires[0], &listened }, 2, 0);
+    add_row(listened.ns, fires[0].ns, "ns", 10, 0, "  3 arguments, with a listener");
     usdt_provider_free(provider);
     free(names);
 }

@@ -54,6 +54,11 @@ static void fire(unsigned long times, size_t argc)
         usdt_fire_probe(probe, argc, argv);
 }
 
+static void hear(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
+{
+    (void)context, (void)def, (void)argc, (void)argv;
+}
+
 static void work(const char *what, unsigned long times)
 {
 #define LOOP(work)                                    \
@@ -67,6 +72,8 @@ static void work(const char *what, unsigned long times)
         LOOP(if (usdt_is_enabled(probe)) costly(i))
     else if (strcmp(what, "probe") == 0)
         LOOP(USDT_PROBE(probe, costly(i), costly(i), costly(i)))
+    else if (strcmp(what, "listened") == 0)
+        fire(times, 3);
     else if (strncmp(what, "fire", 4) == 0)
         fire(times, strtoul(what + 4, NULL, 10));
     else
@@ -83,6 +90,8 @@ int main(int argc, char **argv)
     if (!is_create)
         enable(provider);
     probe = provider->probedefs->probe;
+    if (strcmp(argv[1], "listened") == 0 && usdt_probe_listen(provider->probedefs, hear, NULL) != 0)
+        die(usdt_errstr(NULL));
     if (strcmp(argv[1], "toggle") == 0)
         for (unsigned long i = 0; i < times; i++) {
             usdt_provider_disable(provider);

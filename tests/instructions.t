@@ -12,6 +12,7 @@ my %counted = (
     check  => 7,       # with a NULL check and the reload of the pointer
     probe  => 7,       # USDT_PROBE of three arguments: they are not computed
     fire3  => 28, fire6 => 39, fire12 => 49, fire32 => 68,
+    listened => 130,   # fire3, with a listener that does nothing
     create => 2_556,   # and add, a probe of three arguments
     enable => 4_758,   # create, add, publish
     toggle => 49_900,  # disable and enable a provider of one probe
@@ -48,7 +49,7 @@ if ($why) {
 } else {
     my $loop = each_of('loop');
     for my $what (sort keys %counted) {
-        my $each = each_of($what) - ($what =~ /^(?:check|probe|fire)/ ? $loop : 0);
+        my $each = each_of($what) - ($what =~ /^(?:check|probe|fire|listened)/ ? $loop : 0);
         cmp_ok($each, '<=', $counted{$what} * 1.1, sprintf '%s: %.0f instructions', $what, $each);
         cmp_ok($each, '>=', $counted{$what} * 0.7, '... and not so few that the number here is of yesterday');
     }

@@ -49,6 +49,7 @@ sub spaced {
 
 my %prototypes = map { /(\w+)\(/ ? ($1 => spaced($_)) : () }
     $declarations =~ /\bUSDT_API\s+(?:USDT_NONNULL_\s+)?([^;{}]*?\([^;{}]*\));/g;
+my %callbacks = map { /\(\*(\w+)\)/ ? ($1 => spaced($_)) : () } $declarations =~ /^(typedef [^;{}]*\));/mg;
 # A macro that ends in _, or in a number, is the header's own; and so are these.
 my @macros = grep { !/_$|^USDT_(?:H|API|INLINE)$/ } $header =~ /^#define (USDT_[A-Z_]+)\b/mg;
 my %bodies = map { /^\{(.*)\}\s*(\w+)$/s ? ($2 => $1) : () } $declarations =~ /^typedef \w+ \w+ (\{[^}]*\}\s*\w+);/mg;
@@ -59,7 +60,7 @@ subtest 'a page for each name' => sub {
     my @exported = read_file("$ROOT/libusdt.map") =~ /^ +(usdt_\w+);/mg;
     is_deeply([sort keys %prototypes], [sort @exported], 'usdt.h declares what libusdt.map exports');
     is(scalar(grep { !/^USDT_/ } keys %bodies), 4, 'the types of usdt.h are found');
-    for my $name (sort(@exported), sort(keys %bodies), @macros) {
+    for my $name (sort(@exported), sort(keys %bodies), sort(keys %callbacks), @macros) {
         is(scalar @{ $page_of{"$name 3"} // [] }, 1, "$name has one");
     }
     for my $page (@pages) {
@@ -81,7 +82,7 @@ sub synopsis_of {
         ($name, @arguments) = @words if $macro eq '.Fn' || $macro eq '.Fo';
         push @arguments, "@words" if $macro eq '.Fa';
         next if $macro ne '.Fn' && $macro ne '.Fc';
-        $found{$name} = spaced("$type $name(" . join(', ', @arguments) . ')');
+        $found{$name =~ s/^\(\*(\w+)\)$/$1/r} = spaced("$type $name(" . join(', ', @arguments) . ')');
         $type = '';
     }
     return %found;
@@ -90,9 +91,9 @@ sub synopsis_of {
 subtest 'the pages say what usdt.h says' => sub {
     for my $page (grep { $_->{number} == 3 } @pages) {
         my %found = synopsis_of($page);
-        is_deeply([sort grep { !/^USDT_/ } keys %found], [sort grep { exists $prototypes{$_} } @{ $page->{names} }],
+        is_deeply([sort grep { !/^USDT_/ } keys %found], [sort grep { exists $prototypes{$_} || exists $callbacks{$_} } @{ $page->{names} }],
             "$page->{file}: its functions are those that it is found by");
-        is($found{$_}, $prototypes{$_}, "$_ is declared as in usdt.h") for grep { !/^USDT_/ } sort keys %found;
+        is($found{$_}, $prototypes{$_} // $callbacks{$_}, "$_ is declared as in usdt.h") for grep { !/^USDT_/ } sort keys %found;
         is_deeply([grep { !/ \.\.\.$/ && index($header, "$_\n") < 0 } $page->{sections}{SYNOPSIS} =~ /^\.Fd (#.* \d+)$/mg],
             [], "$page->{file}: its macros have the values of usdt.h");
     }
