@@ -71,7 +71,7 @@ all: $(O)/libusdt.a $(O)/$(SONAME) $(O)/test_usdt $(COMMAND)
 
 help:
 	@echo 'make             libusdt.a, $(SONAME), test_usdt, usdt'
-	@echo 'make demo        fire a few probes and show them through the kernel (as root)'
+	@echo 'make demo        fire a few probes and show them: through the kernel (as root), or by a listener'
 	@echo 'make test        all tests; what cannot run here says why (STRICT=1: an installed tracer must run)'
 	@echo 'make stress      the tests of threads, fork, files and growth, at length (minutes)'
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'

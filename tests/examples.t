@@ -1,6 +1,7 @@
 # examples.t - what the README, `make demo` and examples/ show a newcomer works as they say.
 use strict;
 use warnings;
+use File::Copy ();
 use File::Temp ();
 use IO::Socket::INET;
 use JSON::PP ();
@@ -192,19 +193,39 @@ subtest 'examples/cxx.cpp' => sub {
     $jobs->stop('KILL');
 };
 
+sub shows_hits {
+    my ($text, $strings) = @_;
+    my @paths = ('/', '/cart', '/cart/42', '/checkout', '/missing');
+    my %shown = $text =~ /^\d\d:\d\d:\d\d\.\d+ \d+ shop:start (\d+) "?(.*?)"?$/mg;
+    cmp_ok(scalar(keys %shown), '>', 3, 'it shows live values');
+    is_deeply(\%shown, { map { ($_ => $paths[$_ % 5]) } keys %shown }, 'the right ones') if $strings;
+}
+
 subtest 'make demo' => sub {
     my $text = qx{timeout 60 make -s O=$out CFLAGS='@{[ $ENV{USDT_TEST_CFLAGS} // "-O2 -g" ]}' demo 2>&1};
     is($?, 0, 'ends by itself, and well') or diag $text;
     my $why = USDT::Tracer::missing('ftrace');
     like($text, qr/bpftrace -p \d+ -e 'usdt:\S+:shop:start/, 'it says what to type') if !USDT::Tracer::emulated('');
-    if ($why) {
-        like($text, qr/^(?:usdt: trace: |Only root can trace)/m, 'and why it shows nothing');
-    } else {
-        my @paths = ('/', '/cart', '/cart/42', '/checkout', '/missing');
-        my %shown = $text =~ /^\d\d:\d\d:\d\d\.\d+ \d+ shop:start (\d+) "?(.*?)"?$/mg;
-        cmp_ok(scalar(keys %shown), '>', 3, 'it shows live values');
-        is_deeply(\%shown, { map { ($_ => $paths[$_ % 5]) } keys %shown }, 'the right ones') if $shows_strings;
-    }
+    like($text, $why ? qr/^(?:There is no tracer here|Only root can trace), but the program itself can listen/m
+        : qr/^\$ usdt trace/m, 'and who shows the hits');
+    shows_hits($text, $why || $shows_strings);
     like($text, qr/^The program says: \d+ of \d+ requests were traced$/m, 'and how many there were');
+};
+
+subtest 'usdt demo, without privileges' => sub {
+    my $dir = File::Temp->newdir;
+    chmod 0755, $dir or die $!;
+    File::Copy::cp("$out/usdt", "$dir/usdt") or die "$dir/usdt: $!";
+    my @as = $> == 0 ? ($^X, '-e', '$( = $) = 65534; $< = $> = 65534; exec { $ARGV[0] } @ARGV or die $!') : ();
+    mkdir "$dir/run", 0700 or die $!;
+    chown 65534, 65534, "$dir/run" if @as;
+    local $ENV{XDG_RUNTIME_DIR} = "$dir/run";
+    # It would go on for half a minute.
+    open my $from, '-|', 'timeout', 12, @as, @USDT::Program::RUNNER, "$dir/usdt", 'demo' or die "timeout: $!";
+    my $text = join '', <$from>;
+    close $from;
+    like($text, qr/^Only root can trace, but the program itself can listen to its probes/m, 'it says how it shows hits');
+    shows_hits($text, 1);
+    like($text, qr/^As root.*^\$ usdt how/ms, 'and then what to type as root');
 };
 done_testing;

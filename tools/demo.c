@@ -16,9 +16,37 @@ static const char usage[] =
     "usage: usdt demo\n"
     "\n"
     "Starts a program that makes two probes at run time and serves imaginary requests; lists the probes, shows their hits\n"
-    "by the kernel's own tracer for three seconds (as root), and says what to type for other tracers.\n";
+    "for three seconds by the kernel's own tracer (as root) or as the program itself hears them, and says what to type\n"
+    "for other tracers.\n";
 
-/* The program. Writes a byte to `ready` when it has its probes. */
+/* A listener that prints a hit as usdt trace does. */
+static void show(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
+{
+    const usdt_provider_t *provider = context;
+    struct timespec now;
+    char time[16];
+    clock_gettime(CLOCK_REALTIME, &now);
+    strftime(time, sizeof time, "%H:%M:%S", localtime(&now.tv_sec));
+    printf("%s.%06ld %ld %s:%s", time, now.tv_nsec / 1000, (long)getpid(), provider->name, def->name);
+    for (size_t i = 0; i < argc; i++)
+        if (strcmp(def->types[i], "int") == 0)
+            printf(" %d", (int)(intptr_t)argv[i]);
+        else
+            printf(" \"%s\"", (const char *)argv[i]);
+    puts("");
+    fflush(stdout);
+}
+
+static volatile sig_atomic_t is_asked;
+
+static void on_signal(int number)
+{
+    (void)number;
+    is_asked = 1;
+}
+
+/* The program. Writes a byte to `ready` when it has its probes. At SIGUSR1 it shows the hits of three seconds by itself,
+   and writes another. */
 static int serve(int ready, int requests)
 {
     static const char *const paths[] = { "/", "/cart", "/cart/42", "/checkout", "/missing" };
@@ -32,14 +60,28 @@ static int serve(int ready, int requests)
         tool_complain("demo: %s", usdt_errstr(shop));
         return TOOL_FAILED;
     }
+    signal(SIGUSR1, on_signal);
     if (write(ready, "", 1) != 1)
         return TOOL_FAILED;
-    int traced = 0;
+    int traced = 0, heard = 0; /* requests */
     for (int id = 1; id <= requests; id++) {
-        traced += usdt_is_enabled(start->probe);
+        if (heard == 0)
+            traced += usdt_is_enabled(start->probe);
+        if (is_asked) {
+            is_asked = 0;
+            heard = 15;
+            usdt_probe_listen(start, show, shop);
+            usdt_probe_listen(done, show, shop);
+        }
         USDT_PROBE(start->probe, id, paths[id % 5]);
         nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
         USDT_PROBE(done->probe, id, id % 5 == 4 ? 404 : 200);
+        if (heard == 0 || --heard > 0)
+            continue;
+        usdt_probe_unlisten(start, show, shop);
+        usdt_probe_unlisten(done, show, shop);
+        if (write(ready, "", 1) != 1)
+            return TOOL_FAILED;
     }
     printf("\nThe program says: %d of %d requests were traced\n", traced, requests);
     usdt_provider_free(shop);
@@ -91,16 +133,25 @@ int demo_main(int argc, char **argv)
     close(ready[1]);
     if (program < 0 || read(ready[0], &byte, 1) != 1)
         return TOOL_FAILED; /* it has said why */
-    close(ready[0]);
     char *pid = tool_format("%d", (int)program);
     printf("A program (process %s) has made two probes at run time, and fires them five times a second.\n\n", pid);
     run(list_main, "list", (const char *[]){ "-p", pid, NULL });
-    if (can_trace)
-        run(trace_main, "trace", (const char *[]){ "-p", pid, "--for", "3", "shop:*", NULL });
-    else
-        puts("Only root can trace: as root, while it runs (half a minute), usdt trace and each of these show them.\n");
+    bool is_traced = can_trace &&
+                     run(trace_main, "trace", (const char *[]){ "-p", pid, "--for", "3", "shop:*", NULL }) == TOOL_DONE;
+    if (!is_traced) {
+        printf("%s, but the program itself can listen to its probes (usdt_probe_listen()), and hears:\n",
+               can_trace ? "There is no tracer here" : "Only root can trace");
+        fflush(stdout);
+        kill(program, SIGUSR1);
+        if (read(ready[0], &byte, 1) != 1)
+            tool_complain("demo: the program has ended");
+        puts("");
+    }
+    if (!can_trace)
+        puts("As root, while it runs (half a minute), usdt trace and each of these show them.\n");
     run(how_main, "how", (const char *[]){ "-p", pid, "shop:start", NULL });
     int status;
+    close(ready[0]);
     free(pid);
     return waitpid(program, &status, 0) == program && status == 0 ? TOOL_DONE : TOOL_FAILED;
 }
