@@ -18,6 +18,11 @@ export type Fire = <Args extends unknown[]>(
 
 export interface DTraceProbe extends Fire {
   readonly fire: Fire
+  /**
+   * Has `listener` called with the values of each hit, in the process itself, whether a tracer is there or not, and
+   * the provider is enabled or not. What it returns ends that.
+   */
+  listen(listener: (this: DTraceProbe, ...values: any[]) => void): () => void
   /** Why no tracer, or not every one, sees the probe; undefined otherwise. */
   readonly reason: string | undefined
 }

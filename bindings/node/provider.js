@@ -59,12 +59,16 @@ Callable.prototype = Function.prototype
 module.exports = function (binding) {
   const PRISTINE = binding.pristine
   const inert = Uint32Array.of(PRISTINE) // the site of a probe that is not published
-  const ask = Uint32Array.of(~PRISTINE) // of one whose site this Node.js cannot read
+  const ask = Uint32Array.of(~PRISTINE) // of one that is listened to, or whose site this Node.js cannot read
+
+  const nobody = []
 
   let own, place, remove, fire // what a provider does with a probe
 
   class DTraceProbe extends Callable {
     #site = inert
+    #listeners = nobody // while there are any, the site is `ask`
+    #unheard // and what it is without them
     #name
     #handle
     #reason
@@ -110,8 +114,43 @@ module.exports = function (binding) {
       } catch {
         return undefined
       }
-      binding.fire(this.#handle, ...convert(this.#converters, values))
+      const heard = binding.fire(this.#handle, ...convert(this.#converters, values))
+      if (heard !== undefined) this.#tell(heard)
       return true
+    }
+
+    // Nor must a listener: what it throws is an uncaught exception, later.
+    #tell (heard) {
+      for (const { listener } of this.#listeners) {
+        try {
+          apply(listener, this, heard)
+        } catch (error) {
+          process.nextTick(() => { throw error })
+        }
+      }
+    }
+
+    listen (listener) {
+      if (typeof listener !== 'function') throw new TypeError('Must give listener as first argument')
+      if (this.#handle === undefined) return () => {}
+      if (this.#listeners.length === 0) {
+        const why = binding.listen(this.#handle)
+        if (why !== undefined) throw new Error(why)
+        this.#unheard = this.#site
+        this.#site = ask
+      }
+      const mine = { listener }
+      this.#listeners = [...this.#listeners, mine]
+      return () => this.#unlisten(mine)
+    }
+
+    #unlisten (gone) {
+      if (!this.#listeners.includes(gone)) return
+      this.#listeners = this.#listeners.filter((other) => other !== gone)
+      if (this.#listeners.length > 0) return
+      binding.unlisten(this.#handle)
+      this.#site = this.#unheard
+      if (this.#site === inert) place(this)
     }
 
     static {
@@ -121,14 +160,16 @@ module.exports = function (binding) {
       }
 
       // Once published the site stays where it is, until the probe is removed; while the provider is disabled it
-      // is that of a probe which is not traced. True if it is published.
+      // is that of a probe which is not traced. True if it is published, and not listened to: who listens hides it.
       place = (probe) => {
+        if (probe.#listeners.length > 0) return false
         const site = binding.site(probe.#handle)
         if (site !== undefined) probe.#site = site === null ? ask : new Uint32Array(site)
         return site !== undefined
       }
 
       remove = (probe, reason) => {
+        for (const listener of probe.#listeners) probe.#unlisten(listener)
         probe.#site = inert
         probe.#reason = reason
       }

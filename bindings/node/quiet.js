@@ -3,7 +3,7 @@
 
 module.exports = (reason) => class DTraceProvider {
   addProbe (name) {
-    const probe = Object.assign(() => undefined, { fire: () => undefined, reason })
+    const probe = Object.assign(() => undefined, { fire: () => undefined, listen: () => () => {}, reason })
     Object.defineProperty(this, name, { value: probe, writable: true, enumerable: true, configurable: true })
     return probe
   }

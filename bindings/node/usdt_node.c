@@ -32,6 +32,8 @@ struct probe {
     usdt_probedef_t *def;
     uint32_t count; /* of values: a buffer is one */
     unsigned char kinds[USDT_ARG_MAX];
+    napi_env env;     /* of the call of fire() under way */
+    napi_value heard; /* by a listener, during that: an array */
 };
 
 /* ---- what Node-API asks for ---- */
@@ -124,9 +126,12 @@ static napi_value disable(napi_env env, napi_callback_info info)
 
 /* ---- probes ---- */
 
+static void hear(void *context, usdt_probedef_t *def, size_t argc, void *const *argv);
+
 static void free_probe(napi_env env, void *data, void *hint)
 {
     (void)env, (void)hint;
+    usdt_probe_unlisten(((struct probe *)data)->def, hear, data); /* the provider may hold the definition */
     usdt_probe_release(((struct probe *)data)->def);
     free(data);
 }
@@ -202,6 +207,66 @@ static napi_value enabled(napi_env env, napi_callback_info info)
     return answer;
 }
 
+/* ---- listening ---- */
+
+static napi_value integer_value(napi_env env, uint64_t bits, enum kind kind)
+{
+    napi_value value = NULL;
+    const int64_t number = (int64_t)bits, most = (int64_t)1 << 53; /* what a number holds exactly */
+    if (kind == UINT64 && bits >= (uint64_t)most)
+        napi_create_bigint_uint64(env, bits, &value);
+    else if (number >= most || number <= -most)
+        napi_create_bigint_int64(env, number, &value);
+    else
+        napi_create_int64(env, number, &value);
+    return value;
+}
+
+/* What the tracer gets, as JavaScript has it. */
+static void hear(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
+{
+    struct probe *probe = context;
+    napi_env env = probe->env;
+    (void)def, (void)argc;
+    if (napi_create_array_with_length(env, probe->count, &probe->heard) != napi_ok)
+        return;
+    for (uint32_t i = 0; i < probe->count; i++) {
+        const uintptr_t bits = (uintptr_t)*argv++;
+        enum kind kind = probe->kinds[i];
+        napi_value value = NULL;
+        if (kind == STRING) {
+            napi_create_string_utf8(env, (const char *)bits, NAPI_AUTO_LENGTH, &value);
+        } else if (kind == BUFFER) {
+            napi_create_buffer_copy(env, (size_t)*argv++, (const void *)bits, NULL, &value);
+        } else if (kind == DOUBLE) {
+            double number;
+            memcpy(&number, &(uint64_t){ bits }, sizeof number);
+            napi_create_double(env, number, &value);
+        } else {
+            value = integer_value(env, kind >= UINT8 ? bits : (uint64_t)(intptr_t)bits, kind);
+        }
+        napi_set_element(env, probe->heard, i, value);
+    }
+}
+
+/* listen(probe), unlisten(probe): whether fire() returns what was heard. undefined, or a message */
+static napi_value listen_to(napi_env env, napi_callback_info info)
+{
+    napi_value argv[1];
+    arguments(env, info, 1, argv);
+    struct probe *probe = handle(env, argv[0]);
+    return usdt_probe_listen(probe->def, hear, probe) == 0 ? NULL : message(env, usdt_errstr(NULL));
+}
+
+static napi_value unlisten(napi_env env, napi_callback_info info)
+{
+    napi_value argv[1];
+    arguments(env, info, 1, argv);
+    struct probe *probe = handle(env, argv[0]);
+    usdt_probe_unlisten(probe->def, hear, probe);
+    return NULL;
+}
+
 /* ---- firing ---- */
 
 /* Where strings are until the probe is fired: here, or, the long ones, on the heap. */
@@ -269,12 +334,12 @@ static uint64_t double_argument(napi_env env, napi_value value)
     return bits;
 }
 
-/* fire(probe, ...values) */
+/* fire(probe, ...values): undefined, or what was heard, an array */
 static napi_value fire(napi_env env, napi_callback_info info)
 {
     napi_value argv[1 + USDT_ARG_MAX];
     arguments(env, info, 1 + USDT_ARG_MAX, argv);
-    const struct probe *probe = handle(env, argv[0]);
+    struct probe *probe = handle(env, argv[0]);
     uintptr_t values[USDT_ARG_MAX];
     size_t count = 0;
     struct strings strings;
@@ -295,10 +360,12 @@ static napi_value fire(napi_env env, napi_callback_info info)
                                                          : integer_argument(env, value, kind));
         }
     }
+    probe->env = env;
+    probe->heard = NULL;
     usdt_fire_probe(usdt_probedef_probe(probe->def), count, (void **)values);
     while (strings.count > 0)
         free(strings.long_ones[--strings.count]);
-    return NULL;
+    return probe->heard;
 }
 
 /* ---- the module ---- */
@@ -328,6 +395,7 @@ NAPI_MODULE_INIT()
         { "provider", create_provider }, { "enable", enable },   { "disable", disable },
         { "probe", create_probe },       { "remove", remove_probe }, { "site", site },
         { "enabled", enabled },          { "fire", fire },
+        { "listen", listen_to },         { "unlisten", unlisten },
     };
     napi_value value;
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {

@@ -205,6 +205,7 @@ test('where there is no tracing every call is quiet', () => {
   const probe = p.addProbe('start', 'int')
   assert.strictEqual(p.start, probe)
   for (const result of [p.enable(), p.disable(), p.fire(), probe.fire(), probe()]) assert.strictEqual(result, undefined)
+  assert.strictEqual(probe.listen(() => {})(), undefined)
   assert.strictEqual(p.removeProbe(probe), true)
   assert.strictEqual(p.reason, 'no tracing')
   assert.strictEqual(probe.reason, 'no tracing')

@@ -5,6 +5,8 @@ const probe: DTraceProbe = provider.addProbe('start', 'int', 'char *', 'json', '
 const fired: true | undefined = probe.fire(() => [1, 'text', {}, 2n])
 probe((id: number, path: string) => [id, path], 1, '/')
 probe.fire(function () { return [this.reason] })
+const stop: () => void = probe.listen((id: number, path: string) => { print(id + path.length) })
+stop()
 provider.fire('start', (a: number) => [a], 1)
 provider.enable()
 provider.disable()
@@ -16,4 +18,7 @@ probe.fire(1)
 probe.fire((id: number) => [id], 'one')
 // @ts-expect-error: a provider has a name
 createDTraceProvider()
+declare function print(value: number): void
+// @ts-expect-error: a function is wanted
+probe.listen('one')
 export { fired, removed, why }
