@@ -62,6 +62,15 @@ class ApiTest < Minitest::Test
     assert_raises(Tracepoint::InvalidArgumentError) { probe.fire(1, "a", :a, 1.5, 2.5, 3) }
   end
 
+  def test_a_listener_is_a_block_and_can_be_stopped_twice
+    probe = Tracepoint.new("api_listen", "a", Integer)
+    assert_raises(ArgumentError) { probe.listen }
+    listener = probe.listen { flunk "heard" }
+    assert_same probe, listener.tracepoint
+    2.times { assert_nil listener.stop }
+    assert_equal false, probe.fire(1)
+  end
+
   def test_what_strings_hold_is_no_error
     probe = Tracepoint.new("api_strings", "a", String)
     wide = ["ä".encode("UTF-16LE"), "a".encode("UTF-32BE")]

@@ -161,6 +161,64 @@ static VALUE tracepoint_enabled_p(VALUE self)
     return usdt_is_enabled(tracepoint_of(self)->probe) ? Qtrue : Qfalse;
 }
 
+/* ---- listeners: lib/ has them, by Ractor ---- */
+
+/* What the library's listener heard of a thread's hit; Ruby is called when the library has returned. */
+static _Thread_local struct hit {
+    size_t count;
+    void *words[USDT_ARG_MAX];
+    int heard;
+} *current;
+
+static void hear(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
+{
+    (void)context, (void)def;
+    if (current == NULL)
+        return;
+    current->heard = 1;
+    current->count = argc;
+    memcpy(current->words, argv, argc * sizeof *argv);
+}
+
+static VALUE word_value(enum kind kind, void *word)
+{
+    double value = 0;
+    float single;
+    switch (kind) {
+    case STRING: return word == NULL ? Qnil : rb_utf8_str_new_cstr(word);
+    case FLOAT:
+        if (sizeof word == sizeof value)
+            memcpy(&value, &word, sizeof value);
+        else {
+            memcpy(&single, &word, sizeof single);
+            value = single;
+        }
+        return DBL2NUM(value);
+    default: return LL2NUM((intptr_t)word);
+    }
+}
+
+static void tell(VALUE self, const struct tracepoint *t, const struct hit *hit)
+{
+    VALUE values[USDT_ARG_MAX];
+    for (size_t i = 0; i < hit->count; i++)
+        values[i] = word_value(t->args[i].kind, hit->words[i]);
+    rb_funcallv(self, rb_intern("heard"), (int)hit->count, values);
+}
+
+/* id: of the listener; nil, or the message of what failed. */
+static VALUE tracepoint_listen(VALUE self, VALUE id)
+{
+    return usdt_probe_listen(tracepoint_of(self)->def, hear, (void *)NUM2SIZET(id)) == 0 ? Qnil
+                                                                                         : rb_str_new_cstr(usdt_errstr(NULL));
+}
+
+static VALUE tracepoint_unlisten(VALUE self, VALUE id)
+{
+    usdt_probe_unlisten(tracepoint_of(self)->def, hear, (void *)NUM2SIZET(id));
+    return Qnil;
+}
+
 static uintptr_t integer_word(VALUE value)
 {
     intptr_t word;
@@ -247,8 +305,15 @@ static VALUE fire(VALUE self, void **words, int first, int argc, const VALUE *ar
             }
         words[first + i] = (void *)word;
     }
-    if (traced)
+    if (traced) {
+        struct hit hit, *before = current;
+        hit.heard = 0;
+        current = &hit;
         usdt_fire_probe(t->probe, (size_t)(first + argc), words);
+        current = before;
+        if (hit.heard)
+            tell(self, t, &hit);
+    }
     return traced ? Qtrue : Qfalse;
 }
 
@@ -312,6 +377,8 @@ RUBY_FUNC_EXPORTED void Init_native(void)
     rb_define_method(tracepoint, "fire", tracepoint_fire, -1);
     rb_define_method(tracepoint, "fire_measured", tracepoint_fire_measured, -1);
     rb_define_private_method(tracepoint, "native_create", tracepoint_create, 3);
+    rb_define_private_method(tracepoint, "native_listen", tracepoint_listen, 1);
+    rb_define_private_method(tracepoint, "native_unlisten", tracepoint_unlisten, 1);
 
     invalid_argument = rb_const_get(tracepoint, rb_intern("InvalidArgumentError"));
     rb_gc_register_mark_object(invalid_argument);

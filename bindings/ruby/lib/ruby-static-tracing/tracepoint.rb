@@ -30,6 +30,35 @@ module StaticTracing
     alias to_s inspect
   end
 
+  # A block that hears the hits of a tracepoint, of the Ractor in which it was made: see Tracepoint#listen.
+  class Listener
+    # Of this Ractor, as keys: threads may change it.
+    def self.all
+      Ractor.current[:static_tracing_listeners] ||= {}.compare_by_identity
+    end
+    all
+
+    attr_reader :tracepoint
+
+    def initialize(tracepoint, block)
+      raise ArgumentError, "no block given" unless block
+      @tracepoint = tracepoint
+      @block = block
+      error = tracepoint.__send__(:native_listen, object_id)
+      raise USDTError, error if error
+      Listener.all[self] = true
+    end
+
+    def stop
+      tracepoint.__send__(:native_unlisten, object_id) if Listener.all.delete(self)
+      nil
+    end
+
+    def call(values)
+      @block.call(*values)
+    end
+  end
+
   # A probe. Frozen, and may be shared with Ractors.
   class Tracepoint
     class TracepointMissingError < Error
@@ -87,8 +116,22 @@ module StaticTracing
       Provider.fetch(provider_name)
     end
 
+    # Has the block called with the values of each hit in this Ractor, as a tracer gets them, whether there is a tracer
+    # or not. Returns a Listener, whose stop ends that. What the block raises is raised by fire.
+    def listen(&block)
+      Listener.new(self, block)
+    end
+
     def inspect
       "#<#{self.class} #{provider_name}:#{name}(#{args.join(", ")})>"
+    end
+
+    private
+
+    # By native, after a hit.
+    def heard(*values)
+      all = Listener.all
+      all.keys.each { |listener| listener.call(values) if listener.tracepoint.equal?(self) && all.key?(listener) }
     end
 
     # In native, or without: enabled?, fire(*values), fire_measured(since, *values).

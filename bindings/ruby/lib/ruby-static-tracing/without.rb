@@ -51,5 +51,9 @@ module StaticTracing
     private
 
     def native_create(_provider, _name, _kinds); end
+
+    def native_listen(_id); end
+
+    def native_unlisten(_id); end
   end
 end
