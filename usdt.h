@@ -15,15 +15,15 @@
  * Contracts that hold for every declaration here, unless it says otherwise. (SECURITY.md says what the
  * library does to the system, and what others can do to it.)
  *
- * Listeners. usdt_probe_listen() lets the program itself hear the hits of a probe, on any system, without a tracer. What
- * is said below of a tracer that watches a probe is true of a listener, too.
+ * Listeners. usdt_probe_listen() lets the program itself hear the hits of a probe, on any system, without a
+ * tracer. What is said below of a tracer that watches a probe is true of a listener, too.
  *
  * Threads. usdt_is_enabled(), USDT_PROBE(), usdt_fire_probe() and usdt_probedef_probe() take no lock,
  * make no system call and may run in any thread at any time, also while another thread enables,
- * disables or changes the provider, or listens. (What a listener does is its own matter.) A thread that does so while others enable and disable keeps the
- * pointer of usdt_probedef_probe(): the member `probe` of a definition changes then. All other functions
- * take one lock of the library's own and may be called from any thread; they are no cancellation points.
- * What an object's reference protects is said at usdt_probe_release(). An error message belongs to its
+ * disables or changes the provider, or listens. (What a listener does is its own matter.) A thread that
+ * does so while others enable and disable keeps the pointer of usdt_probedef_probe(): the member `probe` of
+ * a definition changes then. All other functions take one lock of the library's own and may be called from
+ * any thread; they are no cancellation points. What an object's reference protects is said at usdt_probe_release(). An error message belongs to its
  * provider, not to a thread: threads that use one provider at once may see each other's.
  *
  * Signals. Only those four functions and usdt_version() are async-signal-safe; a handler may call them
@@ -279,10 +279,10 @@ USDT_API void usdt_fire_probe(usdt_probe_t *probe, size_t argc, void **argv);
 
 /*
  * A function that hears the hits of a probe: with the context of usdt_probe_listen(), and as many arguments as were
- * declared, each as wide as a pointer (missing values are 0); argv is there during the call only. It runs in the thread
- * that fires, which may be in a signal handler, after tracers have seen the hit, and must return (no longjmp(), no
- * exception, no end of the thread). It may call all of this library but give up the last reference to its probe. If it
- * fires the probe it listens to, it hears that, too. Since 2.0.
+ * declared, each as wide as a pointer (missing values are 0); argv is there during the call only. It runs in the
+ * thread that fires, which may be in a signal handler, after tracers have seen the hit, and must return (no
+ * longjmp(), no exception, no end of the thread). It may call all of this library but give up the last reference to
+ * its probe. If it fires the probe it listens to, it hears that, too. Since 2.0.
  */
 typedef void (*usdt_listener_t)(void *context, usdt_probedef_t *probedef, size_t argc, void *const *argv);
 
@@ -293,8 +293,8 @@ typedef void (*usdt_listener_t)(void *context, usdt_probedef_t *probedef, size_t
  *
  * Meanwhile usdt_is_enabled() and isenabled_addr() are 1, *site is not `pristine`, and *semaphore is not 0. The member
  * `probe` of a definition is NULL as always while the provider is not enabled: what fires by it is not heard then, what
- * fires by usdt_probedef_probe() is. Code that calls probe_addr by itself calls usdt_fire_probe() instead if listeners are
- * to hear it. While nobody listens, checking and firing cost what they cost without this function.
+ * fires by usdt_probedef_probe() is. Code that calls probe_addr by itself calls usdt_fire_probe() instead if
+ * listeners are to hear it. While nobody listens, checking and firing cost what they cost without this function.
  *
  * Of hits that are in listeners at the same time, in all threads and probes, 1024 are heard. A child of fork() has
  * the same listeners. They go with their definition.
@@ -305,10 +305,10 @@ typedef void (*usdt_listener_t)(void *context, usdt_probedef_t *probedef, size_t
 USDT_API int usdt_probe_listen(usdt_probedef_t *probedef, usdt_listener_t function, void *context);
 
 /*
- * Ends that. When it returns no other thread is in the function for this probe, nor will it be called again: the context may
- * be freed. So it waits for those that are (hold no lock that they want), unless it is called by a listener, of any
- * probe: then only the thread itself will not call it again, and the next call of this for the same probe, by no listener,
- * waits for all who were removed before.
+ * Ends that. When it returns no other thread is in the function for this probe, nor will it be called again: the
+ * context may be freed. So it waits for those that are (hold no lock that they want), unless it is called by a
+ * listener, of any probe: then only the thread itself will not call it again, and the next call of this for the same
+ * probe, by no listener, waits for all who were removed before.
  *
  * 0; -1 and USDT_ERROR_INVALID, a message in usdt_errstr(NULL), if there is none such. Since 2.0.
  */

@@ -275,7 +275,7 @@ static void several(void)
     usdt_probe_listen(def, a_and_b_go, NULL);
     usdt_probe_listen(def, note, b);
     usdt_probe_listen(def, note, c);
-    check(hears(def, "ac"), "a listener removes itself, the one before and the one behind: that is not called any more");
+    check(hears(def, "ac"), "a listener removes itself, the one before and the one behind: that is called no more");
     check(hears(def, "c"), "nor is any of them by the next hit");
     usdt_probe_unlisten(def, note, c);
 
@@ -299,7 +299,8 @@ static void several(void)
     usdt_provider_add_probe(provider, def);
     usdt_probe_listen(def, changes_all, provider);
     usdt_probe_listen(def, note, a);
-    check(hears(def, "a") && hears(def, "a") && shows(def, 1), "a listener disables, removes, adds and enables its probe");
+    check(hears(def, "a") && hears(def, "a") && shows(def, 1),
+          "a listener disables, removes, adds and enables its probe");
     usdt_probe_unlisten(def, changes_all, provider);
     usdt_provider_free(provider);
     check(hears(def, "a"), "which is heard again");
@@ -499,8 +500,7 @@ static void threads(double seconds, usdt_provider_t *provider)
     for (; n < FIRERS + LISTENERS; n++)
         MUST(pthread_create(&all[n], NULL, listener, (void *)(n - FIRERS)) == 0);
     MUST(pthread_create(&all[n++], NULL, toggler, provider) == 0);
-    nanosleep(&(struct timespec){ .tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9) },
-              NULL);
+    nanosleep(&(struct timespec){ .tv_sec = (time_t)seconds }, NULL);
     done = true;
     while (n > 0)
         pthread_join(all[--n], NULL);

@@ -91,9 +91,11 @@ sub synopsis_of {
 subtest 'the pages say what usdt.h says' => sub {
     for my $page (grep { $_->{number} == 3 } @pages) {
         my %found = synopsis_of($page);
-        is_deeply([sort grep { !/^USDT_/ } keys %found], [sort grep { exists $prototypes{$_} || exists $callbacks{$_} } @{ $page->{names} }],
+        is_deeply([sort grep { !/^USDT_/ } keys %found],
+            [sort grep { exists $prototypes{$_} || exists $callbacks{$_} } @{ $page->{names} }],
             "$page->{file}: its functions are those that it is found by");
-        is($found{$_}, $prototypes{$_} // $callbacks{$_}, "$_ is declared as in usdt.h") for grep { !/^USDT_/ } sort keys %found;
+        is($found{$_}, $prototypes{$_} // $callbacks{$_}, "$_ is declared as in usdt.h")
+            for grep { !/^USDT_/ } sort keys %found;
         is_deeply([grep { !/ \.\.\.$/ && index($header, "$_\n") < 0 } $page->{sections}{SYNOPSIS} =~ /^\.Fd (#.* \d+)$/mg],
             [], "$page->{file}: its macros have the values of usdt.h");
     }

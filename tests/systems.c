@@ -439,8 +439,8 @@ static void listened(void)
     heard = 0;
     check(listen_to_none() && fire_all() == PROBES && heard == 0 && hits() == PROBES, "then only hit");
     check(trace(false) && fire_all() == 0 && hits() == 0, "untraced again");
-    check(listen_to_all() && usdt_provider_disable(provider) == 0 && fire_all() == PROBES && heard == PROBES && hits() == 0,
-          "not enabled: all are heard");
+    check(listen_to_all() && usdt_provider_disable(provider) == 0 && fire_all() == PROBES && heard == PROBES &&
+              hits() == 0, "not enabled: all are heard");
     check(listen_to_none() && fire_all() == 0, "and none");
 }
 
@@ -451,7 +451,8 @@ static void live_without(void)
     check(fire_all() == 0 && defs[1]->probe == NULL, "firing does nothing");
     for (size_t i = 0; i < PROBES; i++)
         kept[i] = usdt_probedef_probe(defs[i]);
-    check(fire_all() == 0 && listen_to_all() && fire_all() == PROBES && heard == PROBES, "but %u are heard by listeners", heard);
+    check(fire_all() == 0 && listen_to_all() && fire_all() == PROBES && heard == PROBES,
+          "but %u are heard by listeners", heard);
     check(listen_to_none() && fire_all() == 0 && heard == PROBES, "as long as they listen");
     check(usdt_provider_disable(provider) == 0, "disable has nothing to do");
 }

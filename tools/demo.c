@@ -15,9 +15,9 @@
 static const char usage[] =
     "usage: usdt demo\n"
     "\n"
-    "Starts a program that makes two probes at run time and serves imaginary requests; lists the probes, shows their hits\n"
-    "for three seconds by the kernel's own tracer (as root) or as the program itself hears them, and says what to type\n"
-    "for other tracers.\n";
+    "Starts a program that makes two probes at run time and serves imaginary requests; lists the probes, shows their\n"
+    "hits for three seconds by the kernel's own tracer (as root) or as the program itself hears them, and says what to\n"
+    "type for other tracers.\n";
 
 /* A listener that prints a hit as usdt trace does. */
 static void show(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
@@ -45,8 +45,8 @@ static void on_signal(int number)
     is_asked = 1;
 }
 
-/* The program. Writes a byte to `ready` when it has its probes. At SIGUSR1 it shows the hits of three seconds by itself,
-   and writes another. */
+/* The program. Writes a byte to `ready` when it has its probes. At SIGUSR1 it shows the hits of three seconds by
+   itself, and writes another. */
 static int serve(int ready, int requests)
 {
     static const char *const paths[] = { "/", "/cart", "/cart/42", "/checkout", "/missing" };

@@ -133,7 +133,8 @@ test('probes that are listened to may be collected, in each thread', () => {
       if (i % 20 === 0) gc()
     }\`
     eval(code)
-    new Worker(${JSON.stringify(prelude)} + code, { eval: true }).on('exit', (code) => print('ended', code))`, '--expose-gc')
+    new Worker(${JSON.stringify(prelude)} + code, { eval: true })
+      .on('exit', (code) => print('ended', code))`, '--expose-gc')
   assert.strictEqual(output, 'ended 0\n')
 })
 

@@ -209,8 +209,8 @@ static void tell(VALUE self, const struct tracepoint *t, const struct hit *hit)
 /* id: of the listener; nil, or the message of what failed. */
 static VALUE tracepoint_listen(VALUE self, VALUE id)
 {
-    return usdt_probe_listen(tracepoint_of(self)->def, hear, (void *)NUM2SIZET(id)) == 0 ? Qnil
-                                                                                         : rb_str_new_cstr(usdt_errstr(NULL));
+    int result = usdt_probe_listen(tracepoint_of(self)->def, hear, (void *)NUM2SIZET(id));
+    return result == 0 ? Qnil : rb_str_new_cstr(usdt_errstr(NULL));
 }
 
 static VALUE tracepoint_unlisten(VALUE self, VALUE id)
