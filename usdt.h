@@ -23,8 +23,9 @@
  * disables or changes the provider, or listens. (What a listener does is its own matter.) A thread that
  * does so while others enable and disable keeps the pointer of usdt_probedef_probe(): the member `probe` of
  * a definition changes then. All other functions take one lock of the library's own and may be called from
- * any thread; they are no cancellation points. What an object's reference protects is said at usdt_probe_release(). An error message belongs to its
- * provider, not to a thread: threads that use one provider at once may see each other's.
+ * any thread; they are no cancellation points. What an object's reference protects is said at
+ * usdt_probe_release(). An error message belongs to its provider, not to a thread: threads that use one
+ * provider at once may see each other's.
  *
  * Signals. Only those four functions and usdt_version() are async-signal-safe; a handler may call them
  * also where it interrupts the library. The library installs no handler and blocks no signal (but on macOS on
