@@ -78,19 +78,27 @@ static void call_all(const struct usdt_listening *listening, size_t declared, vo
     leave(cell);
 }
 
+/* Apart, because it is rare, and wants a large frame. */
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static void call_padded(const struct usdt_listening *listening, size_t declared, size_t argc, void **argv)
+{
+    void *padded[USDT_ARG_MAX] = { NULL };
+    for (size_t i = 0; i < argc; i++)
+        padded[i] = argv[i];
+    call_all(listening, declared, padded);
+}
+
 void usdt_listeners_call(struct usdt_own_probe *probe, size_t declared, size_t argc, void **argv)
 {
     const struct usdt_listening *listening = probe->listening;
     if (listening == NULL)
         return; /* it is the first, and not there yet */
-    if (argc >= declared) {
+    if (argc < declared)
+        call_padded(listening, declared, argc, argv);
+    else
         call_all(listening, declared, argv);
-        return;
-    }
-    void *padded[USDT_ARG_MAX] = { NULL };
-    for (size_t i = 0; i < argc; i++)
-        padded[i] = argv[i];
-    call_all(listening, declared, padded);
 }
 
 /* The link to it, or the last link. */
