@@ -60,7 +60,7 @@ endif
 TEMPLATES := x86_64 i386 arm64
 SOURCES := usdt.c usdt_buf.c usdt_code_anonymous.c usdt_code_linux.c usdt_dof.c usdt_dof_file.c \
            usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_listen.c usdt_platform.c usdt_probe.c \
-           usdt_store.c usdt_types.c
+           usdt_store.c usdt_struct.c usdt_types.c
 NATIVE := $(addprefix $(MACHO),$(filter $(ARCH),$(TEMPLATES)))
 B := $(O)/build/$(ARCH)
 OBJECTS := $(SOURCES:%.c=$(B)/%.o) $(NATIVE:%=$(B)/usdt_tracepoints_%.o)
@@ -137,7 +137,7 @@ $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
 # Programs for the tests to run.
-TEST_PROGRAMS := bad_input counted faults forks growth listen models stepper threads
+TEST_PROGRAMS := bad_input counted faults forks growth listen models stepper structs threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a $(WRAP) -pthread
 

@@ -30,6 +30,7 @@ struct provider {
     struct probedef **buckets; /* by function and name; a power of two of them, at least `count` */
     size_t bucket_count, count;
     bool semaphores;
+    struct usdt_buf types; /* descriptions, a NUL behind each */
     usdt_error_t code;
     char message[USDT_WHY_MAX];
     char strings[];
@@ -516,6 +517,55 @@ int usdt_provider_use_semaphores(usdt_provider_t *provider)
     return done ? 0 : -1;
 }
 
+static bool has_type(const struct provider *provider, const char *text)
+{
+    const char *at = (const char *)provider->types.data;
+    for (size_t left = provider->types.len; left > 0; left -= strlen(at) + 1, at += strlen(at) + 1)
+        if (strcmp(at, text) == 0)
+            return true;
+    return false;
+}
+
+struct aligned {
+    char before;
+    uint64_t is_at;
+};
+
+/* A description is good if it is behind the others. */
+static int add_type(struct provider *provider, const char *text)
+{
+    const struct usdt_machine machine = { .word = sizeof(void *), .align8 = offsetof(struct aligned, is_at),
+                                          .char_signed = (char)-1 < 0 };
+    struct usdt_types parsed;
+    char why[USDT_WHY_MAX];
+    if (text == NULL)
+        return fail(provider, USDT_ERROR_INVALID, "description is NULL; write one, as \"struct point { int x, y; };\"");
+    if (has_type(provider, text))
+        return 0;
+    size_t from = provider->types.len;
+    usdt_buf_str(&provider->types, text);
+    if (provider->types.failed) {
+        provider->types.failed = false; /* it holds what it held */
+        return fail(provider, USDT_ERROR_MALLOC, "");
+    }
+    if (usdt_types_parse(&parsed, (const char *)provider->types.data, provider->types.len, from, &machine, why)) {
+        usdt_types_free(&parsed);
+        return 0;
+    }
+    provider->types.len = from;
+    return fail(provider, why[0] == '\0' ? USDT_ERROR_MALLOC : USDT_ERROR_INVALID, why);
+}
+
+int usdt_provider_add_type(usdt_provider_t *provider, const char *text)
+{
+    if (provider == NULL)
+        return no_provider();
+    take_lock();
+    int result = add_type(provider_of(provider), text);
+    drop_lock();
+    return result;
+}
+
 /* Gives a slot to each probe that has none: all in one new image. */
 static bool place_new(struct provider *provider, const struct usdt_platform *platform)
 {
@@ -545,7 +595,8 @@ static usdt_error_t publish(struct provider *provider, struct usdt_image *image,
     for (size_t i = 0; image->owners > image->members && i < image->slots; i++)
         if (image->defs[i] != NULL && def_of(image->defs[i])->provider != provider)
             drop_slot(def_of(image->defs[i]));
-    usdt_error_t error = usdt_image_publish(image, provider->pub.name, provider->pub.module, why);
+    usdt_error_t error = usdt_image_publish(image, provider->pub.name, provider->pub.module,
+                                            provider->types.len > 0 ? &provider->types : NULL, why);
     image->is_new = error == USDT_ERROR_NONE;
     return error;
 }
@@ -650,5 +701,6 @@ void usdt_provider_free(usdt_provider_t *provider)
                                                                            it off the list */
     drop_lock();
     free(provider_of(provider)->buckets);
+    usdt_buf_free(&provider_of(provider)->types);
     free(provider_of(provider));
 }

@@ -10,6 +10,7 @@
  *     2 x n     .probes          semaphores, if asked for: the file is mapped there once more, writable
  *               .note.stapsdt
  *               .usdt.probes     what a note cannot say: function and C types, for usdt(1)
+ *               .usdt.types      descriptions of structures, if there are any
  *               .shstrtab, section headers
  *
  * Addresses equal file offsets throughout: consumers derive one from the other in different ways,
@@ -27,11 +28,13 @@ enum { EM_386 = 3, EM_X86_64 = 62 };
 enum { ET_DYN = 3, PT_LOAD = 1, PT_NOTE = 4, PF_X = 1, PF_W = 2, PF_R = 4 };
 enum { SHT_PROGBITS = 1, SHT_STRTAB = 3, SHT_NOTE = 7, SHF_WRITE = 1, SHF_ALLOC = 2, SHF_EXECINSTR = 4 };
 enum { NT_STAPSDT = 3, NT_GNU_BUILD_ID = 3 };
-enum { SEGMENTS = 2, SECTIONS = 7 }; /* and one more of each for the semaphores */
+enum { SEGMENTS = 2, SECTIONS = 7 }; /* and one more of each for the semaphores, and of these for types */
 
 /* Sections, by their place in the names. */
-static const char names[] = "\0.note.gnu.build-id\0.text\0.stapsdt.base\0.note.stapsdt\0.shstrtab\0.probes\0.usdt.probes";
-enum { NAME_BUILD_ID = 1, NAME_TEXT = 20, NAME_BASE = 26, NAME_NOTES = 40, NAME_NAMES = 54, NAME_PROBES = 64, NAME_MORE = 72 };
+static const char names[] = "\0.note.gnu.build-id\0.text\0.stapsdt.base\0.note.stapsdt\0.shstrtab\0.probes\0.usdt.probes"
+                            "\0.usdt.types";
+enum { NAME_BUILD_ID = 1, NAME_TEXT = 20, NAME_BASE = 26, NAME_NOTES = 40, NAME_NAMES = 54, NAME_PROBES = 64, NAME_MORE = 72,
+       NAME_TYPES = 85 };
 
 static void put_word(struct usdt_buf *out, const struct usdt_platform *platform, uint64_t value)
 {
@@ -165,6 +168,11 @@ static void put_more(struct usdt_buf *out, const usdt_probedef_t *def)
     usdt_buf_str(out, "");
 }
 
+static size_t section_count(const struct usdt_layout *layout)
+{
+    return (size_t)SECTIONS + layout->semaphores + (layout->types != NULL);
+}
+
 static void put_elf_header(struct usdt_buf *out, const struct usdt_layout *layout, uint64_t sections)
 {
     const struct usdt_platform *platform = layout->platform;
@@ -182,8 +190,8 @@ static void put_elf_header(struct usdt_buf *out, const struct usdt_layout *layou
     usdt_buf_put16(out, (uint32_t)segment_size(platform));
     usdt_buf_put16(out, SEGMENTS + layout->semaphores);
     usdt_buf_put16(out, wide ? 64 : 40);
-    usdt_buf_put16(out, SECTIONS + layout->semaphores);
-    usdt_buf_put16(out, SECTIONS - 1 + layout->semaphores); /* the names' is the last */
+    usdt_buf_put16(out, (uint32_t)section_count(layout));
+    usdt_buf_put16(out, (uint32_t)section_count(layout) - 1); /* the names' is the last */
 }
 
 static void put_segment(struct usdt_buf *out, const struct usdt_platform *platform, uint32_t type,
@@ -260,6 +268,9 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     for (size_t slot = 0; slot < layout->count; slot++)
         if (layout->defs[slot] != NULL)
             put_more(&body, layout->defs[slot]);
+    size_t more_size = body.len - notes_size;
+    if (layout->types != NULL)
+        usdt_buf_put(&body, layout->types->data, layout->types->len);
     size_t name_offset = notes + body.len;
     size_t section_offset = (name_offset + sizeof names + 7) & ~(size_t)7;
 
@@ -289,7 +300,9 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
         put_section(out, platform, NAME_PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, base + USDT_SEMAPHORES_AT,
                     data - USDT_SEMAPHORES_AT, sizeof(uint16_t));
     put_section(out, platform, NAME_NOTES, SHT_NOTE, 0, notes, notes_size, 4);
-    put_section(out, platform, NAME_MORE, SHT_PROGBITS, 0, notes + notes_size, body.len - notes_size, 1);
+    put_section(out, platform, NAME_MORE, SHT_PROGBITS, 0, notes + notes_size, more_size, 1);
+    if (layout->types != NULL)
+        put_section(out, platform, NAME_TYPES, SHT_PROGBITS, 0, notes + notes_size + more_size, layout->types->len, 1);
     put_section(out, platform, NAME_NAMES, SHT_STRTAB, 0, name_offset, sizeof names, 1);
 
     bool done = !out->failed && !body.failed;

@@ -129,9 +129,10 @@ void usdt_image_submit(struct usdt_image *image, const char *provider, const cha
 }
 
 usdt_error_t usdt_image_publish(struct usdt_image *image, const char *provider, const char *module,
-                                char why[USDT_WHY_MAX])
+                                const struct usdt_buf *types, char why[USDT_WHY_MAX])
 {
     struct usdt_layout layout = layout_of(image, provider, module);
+    layout.types = types;
     why[0] = '\0';
     /* Without DTrace, two images that are the same share a file: bpftrace 0.17 finds only one of two. */
     const struct usdt_image *others = usdt_helper_is_there(image->platform) ? published : NULL;

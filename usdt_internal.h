@@ -4,6 +4,7 @@
  * The way of the data is one direction, no calls back up:
  *     usdt.c        the API: providers and their probes; decides what is published when
  *     usdt_types.c  what names and type strings mean
+ *     usdt_struct.c the structures that a program describes
  *     usdt_probe.c  stubs, checking and firing
  *     usdt_listen.c who hears of it in the program itself
  *     usdt_dof*.c   the DTrace document   (pure: bytes in a buffer)
@@ -93,6 +94,7 @@ struct usdt_layout {
     unsigned copy;       /* images that are the same but for this number differ in their build-id */
     bool semaphores;     /* one for each slot */
     bool direct_call;    /* tracers are shown the 10-byte nop, which the kernel makes a direct call */
+    const struct usdt_buf *types; /* descriptions, a NUL behind each; NULL: there are none */
 };
 
 /* The site's offset in its slot, as tracers are told. DOF and notes must agree: DTrace for Linux reads
@@ -122,6 +124,88 @@ struct usdt_own_probe {
     usdt_probe_t pub;                         /* first: the public pointer is ours */
     struct usdt_listening *_Atomic listening; /* NULL: nobody ever has */
 };
+/* The same of a name such as "uint8_t"; 0: it is not known. */
+int usdt_named_size(const char *name, size_t len, unsigned word, bool char_signed);
+
+/*
+ * usdt_struct.c: what a description (usdt_provider_add_type()) says. Lists are in the order of the text, but for
+ * `structs` and `aliases`: the last one first.
+ */
+enum { USDT_TYPES_MAX = 32768, USDT_DIMS_MAX = 4 };
+enum usdt_kind {
+    USDT_KIND_VOID, USDT_KIND_UNSIGNED, USDT_KIND_SIGNED, USDT_KIND_CHAR, USDT_KIND_BOOL, USDT_KIND_FLOAT,
+    USDT_KIND_ENUM, USDT_KIND_STRING /* char * */, USDT_KIND_POINTER, USDT_KIND_STRUCT /* or union */
+};
+struct usdt_node { /* what is freed with the rest; the rest is behind it */
+    struct usdt_node *next;
+    max_align_t rest[];
+};
+struct usdt_constant {
+    struct usdt_constant *next;
+    char *name;
+    int64_t value;
+};
+struct usdt_enum {
+    struct usdt_enum *next;
+    char *tag; /* or NULL */
+    struct usdt_constant *constants;
+    bool has_negative, has_large; /* of an int, of an unsigned int only */
+};
+struct usdt_type {
+    enum usdt_kind kind;
+    unsigned size, align;
+    struct usdt_struct *of;      /* of a structure; of a pointer: to that, or NULL */
+    struct usdt_enum *constants; /* of an enum */
+};
+struct usdt_field {
+    struct usdt_field *next;
+    char *name; /* NULL: its members are the structure's own */
+    struct usdt_type type; /* of an element */
+    unsigned dims, dim[USDT_DIMS_MAX];
+    bool is_flexible; /* an array to the end of the memory: as a member it has no size */
+    unsigned offset;  /* bytes */
+    unsigned bit, bits; /* of a bit-field: from this bit of that byte on, the lowest is 0; else 0 */
+};
+struct usdt_struct {
+    struct usdt_struct *next;
+    char *tag; /* or NULL */
+    struct usdt_field *fields, *last;
+    bool is_union, is_described;
+    unsigned size, align;
+    bool is_open;  /* the parser's: it is being described */
+    uint64_t used; /* its bits so far */
+};
+struct usdt_alias {
+    struct usdt_alias *next;
+    char *name;
+    struct usdt_type type;
+};
+struct usdt_types {
+    struct usdt_struct *structs;
+    struct usdt_enum *enums;
+    struct usdt_alias *aliases;
+    struct usdt_node *nodes;
+};
+/* What of a machine its layouts depend on. */
+struct usdt_machine {
+    unsigned word, align8; /* size of a pointer; alignment of a member of 8 bytes */
+    bool char_signed;
+};
+/* Reads all of `text`, of which the bytes before `from` are known to be good: errors count lines from there. False:
+   why[] says what is wrong, or is "" where there is no memory; nothing is to be freed. */
+bool usdt_types_parse(struct usdt_types *, const char *text, size_t len, size_t from, const struct usdt_machine *,
+                      char why[USDT_WHY_MAX]);
+void usdt_types_free(struct usdt_types *);
+
+static inline uint64_t usdt_field_elements(const struct usdt_field *field)
+{
+    uint64_t elements = 1;
+    for (unsigned i = 0; i < field->dims; i++)
+        elements *= field->dim[i];
+    return elements;
+}
+
+/* usdt_probe.c */
 void usdt_stubs_write(const struct usdt_stub *, void *to, size_t count);
 /* Detached. What never changes is set here, so that a check needs no order of two loads. */
 void usdt_probe_init(usdt_probe_t *, const struct usdt_stub *, size_t argc);
@@ -225,9 +309,9 @@ struct usdt_image {
 };
 struct usdt_image *usdt_image_create(const struct usdt_platform *, size_t slots, bool semaphores);
 /* Publishes all probes that have a slot. With USDT_ERROR_NONE why[] is "" or names who will not see them,
-   with any other it says why. */
+   with any other it says why. `types` as in usdt_layout. */
 usdt_error_t usdt_image_publish(struct usdt_image *, const char *provider, const char *module,
-                                char why[USDT_WHY_MAX]);
+                                const struct usdt_buf *types, char why[USDT_WHY_MAX]);
 /* Tells DTrace of an image, unless it has been told: its daemon may have come later than the image.
    What goes wrong is no more than a notice in why[]. */
 void usdt_image_submit(struct usdt_image *, const char *provider, const char *module,

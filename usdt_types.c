@@ -147,13 +147,23 @@ static const struct named {
     { "s32", 4, YES },       { "s64", 8, YES },        { "wchar_t", 4, AS_CHAR },
 };
 
+int usdt_named_size(const char *name, size_t len, unsigned word, bool char_signed)
+{
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+        if (strlen(named[i].name) == len && memcmp(named[i].name, name, len) == 0) {
+            int size = named[i].size == 0 ? (int)word : named[i].size;
+            return named[i].is_signed == YES || (named[i].is_signed == AS_CHAR && char_signed) ? -size : size;
+        }
+    return 0;
+}
+
 int usdt_type_size(const struct usdt_platform *platform, const char *type)
 {
     int word = (int)platform->word;
     bool is_char = false, is_short = false, is_int = false, is_enum = false, other = false;
     bool is_signed = false, is_unsigned = false;
     int longs = 0;
-    const struct named *found = NULL;
+    int found = 0;
 
     const char *at = type, *token;
     size_t len;
@@ -178,19 +188,18 @@ int usdt_type_size(const struct usdt_platform *platform, const char *type)
         else if (IS("enum"))
             is_enum = true;
         else if (!is_enum) {
+            int known = usdt_named_size(token, len, platform->word, platform->char_signed);
             other = true;
-            for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
-                if (strlen(named[i].name) == len && memcmp(named[i].name, token, len) == 0)
-                    found = &named[i];
+            found = known != 0 ? known : found;
         }
 #undef IS
     }
 
     int size;
     bool sign = !is_unsigned;
-    if (found != NULL) {
-        size = found->size == 0 ? word : found->size;
-        sign = found->is_signed == YES || (found->is_signed == AS_CHAR && platform->char_signed);
+    if (found != 0) {
+        size = found < 0 ? -found : found;
+        sign = found < 0;
         if (longs > 0) /* long double: its address or its first word, as the caller likes */
             size = word, sign = false;
     } else if (is_enum) {

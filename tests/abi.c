@@ -59,6 +59,7 @@ usdt_probedef_t *usdt_create_probe(const char *, const char *, size_t, const cha
 usdt_probe_t *usdt_probedef_probe(usdt_probedef_t *);
 void usdt_probe_release(usdt_probedef_t *);
 int usdt_provider_add_probe(usdt_provider_t *, usdt_probedef_t *);
+int usdt_provider_add_type(usdt_provider_t *, const char *);
 int usdt_provider_remove_probe(usdt_provider_t *, usdt_probedef_t *);
 int usdt_provider_use_semaphores(usdt_provider_t *);
 int usdt_provider_enable(usdt_provider_t *);
