@@ -116,7 +116,7 @@ $(O)/test_usdt: $(B)/test_usdt.o $(O)/libusdt.a
 
 # What judges documents for the fuzzers, for the command and for the tests.
 CHECKS := check check_dof check_elf
-TOOL := usdt elf process fetch decode list how trace dump demo
+TOOL := usdt elf types process fetch value decode list how trace dump demo
 $(B)/tools/%.o: tools/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
@@ -137,7 +137,7 @@ $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
 # Programs for the tests to run.
-TEST_PROGRAMS := bad_input counted faults forks growth listen models stepper structs threads
+TEST_PROGRAMS := bad_input counted described faults forks growth listen models stepper structs threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a $(WRAP) -pthread
 
@@ -163,7 +163,7 @@ $(B)/fuzz/replay_api: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_api check)
 $(B)/fuzz/tool_%.o: tools/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
-$(B)/fuzz/replay_dump: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_dump tool_decode tool_elf $(CHECKS))
+$(B)/fuzz/replay_dump: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_dump tool_decode tool_elf tool_types $(CHECKS))
 $(B)/fuzz/check_selftest: $(patsubst %,$(B)/fuzz/%.o,check_selftest damage $(CHECKS))
 $(REPLAYS): $(FOREIGN) $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a -pthread
@@ -181,7 +181,8 @@ $(FUZZ)/fuzz_build $(FUZZ)/fuzz_api: $(SOURCES) $(NATIVE:%=$(B)/usdt_tracepoints
                                      $(wildcard *.h fuzz/*.h) $(O)/build/last
 	@mkdir -p $(FUZZ)
 	$(FUZZ_CC) -std=c11 $(WARN) $(ARCHFLAGS) -I. $(FUZZ_FLAGS) -o $@ $(filter %.c %.o,$^) -pthread
-$(FUZZ)/fuzz_dump: fuzz/fuzz_dump.c tools/decode.c tools/elf.c $(CHECKS:%=fuzz/%.c) $(wildcard tools/*.h fuzz/*.h) \
+$(FUZZ)/fuzz_dump: fuzz/fuzz_dump.c tools/decode.c tools/elf.c tools/types.c usdt_struct.c usdt_types.c \
+                   $(CHECKS:%=fuzz/%.c) $(wildcard *.h tools/*.h fuzz/*.h) \
                    $(O)/build/last
 	@mkdir -p $(FUZZ)
 	$(FUZZ_CC) -std=c11 $(WARN) $(ARCHFLAGS) -I. $(FUZZ_FLAGS) -o $@ $(filter %.c,$^)

@@ -172,6 +172,7 @@ struct usdt_struct {
     struct usdt_field *fields, *last;
     bool is_union, is_described;
     unsigned size, align;
+    unsigned members; /* with those of members */
     bool is_open;  /* the parser's: it is being described */
     uint64_t used; /* its bits so far */
 };

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 16, STRUCT_MAX = 1 << 20 };
+enum { DEPTH_MAX = 16, STRUCT_MAX = 1 << 20, MEMBERS_MAX = 10000 };
 
 struct token {
     enum { END, WORD, NUMBER, OTHER } kind;
@@ -517,6 +517,9 @@ static bool add_field(struct parser *parser, struct usdt_struct *in, const struc
         return refuse(parser, name, "follows an array without a size; that must be the last member");
     if (given->is_flexible && (in->is_union || last == NULL))
         return refuse(parser, name, "is an array without a size; it must be the last member of a structure that has others");
+    in->members += given->type.kind == USDT_KIND_STRUCT ? given->type.of->members : 1;
+    if (in->members > MEMBERS_MAX) /* structures in structures are soon more than anybody can print */
+        return refuse(parser, name, "makes the members more than 10000, with those of members, which are the most");
     struct usdt_field *field = new_node(parser, sizeof *field);
     if (field == NULL)
         return false;

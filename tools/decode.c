@@ -513,6 +513,15 @@ static int decode_elf(const unsigned char *bytes, size_t len, struct listing *li
         }
         say_elf_probe(list, probe);
     }
+    if (file->descriptions != NULL)
+        say(list, "\nstructures\n");
+    for (const char *at = file->descriptions; at != NULL && *at != '\0'; at += strcspn(at, "\n"), at += *at == '\n') {
+        char *line = tool_format("%.*s", (int)strcspn(at, "\n"), at);
+        say(list, "  ");
+        say_name(list, line, 32 * LONGEST_NAME);
+        say(list, "\n");
+        free(line);
+    }
     elf_free(file);
     struct subject subject = { .bytes = bytes, .len = len, .is_elf = true, .is_ours = is_ours,
                                .is_small = numbers.sections <= FEW_SECTIONS && numbers.segments <= FEW_SECTIONS };

@@ -1,7 +1,7 @@
 /*
  * elf.c - the USDT probes that an ELF file describes in .note.stapsdt (SystemTap's notes, version 3), and
- * what libusdt adds in .usdt.probes. Reads with pread() or from memory, never more than there is: it may be
- * any file, and may change meanwhile.
+ * what libusdt adds in .usdt.probes and .usdt.types. Reads with pread() or from memory, never more than there is: it
+ * may be any file, and may change meanwhile.
  */
 #include "tool.h"
 
@@ -278,6 +278,11 @@ static void read_file(struct reader *reader, struct tables *tables, struct elf_f
     if (bytes != NULL)
         read_more(bytes, more.sh_size, file);
     free(bytes);
+    Elf64_Shdr types = find_section(reader, tables, ".usdt.types");
+    bytes = types.sh_type == SHT_PROGBITS ? read_part(reader, types.sh_offset, types.sh_size) : NULL;
+    if (bytes != NULL)
+        types_read(file, bytes, types.sh_size);
+    free(bytes);
     read_build_id(reader, tables, file);
 }
 
@@ -328,6 +333,7 @@ void elf_free(struct elf_file *file)
         free(probe->operands);
     }
     free(file->probes);
+    types_free(file);
     free(file);
 }
 

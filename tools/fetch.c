@@ -155,24 +155,39 @@ bool fetch_takes_path(const char *path)
     return path[strcspn(path, " \t\r\n\v\f#")] == '\0';
 }
 
+/* A place, in the kernel's words. */
+static bool read_place(const struct elf_file *file, const struct elf_operand *operand, struct place *place, char value[48])
+{
+    *place = (struct place){ .where = IN_REGISTER };
+    bool known = file->machine == EM_AARCH64 ? read_arm64(operand->place, place)
+                 : (file->machine == EM_X86_64 || file->machine == EM_386) && read_x86(operand->place, place);
+    if (place->where == IN_REGISTER)
+        snprintf(value, 48, "%%%s", place->reg);
+    else if (place->where == IN_MEMORY)
+        snprintf(value, 48, "%+ld(%%%s)", place->offset, place->reg);
+    else
+        snprintf(value, 48, "\\%ld", place->offset);
+    return known;
+}
+
+bool fetch_value(const struct elf_file *file, const struct elf_operand *operand, char *to, size_t size)
+{
+    struct place place;
+    char value[48];
+    return !operand->is_float && read_place(file, operand, &place, value) && place.where != CONSTANT &&
+           (size_t)snprintf(to, size, "%s", value) < size;
+}
+
 bool fetch_operand(const struct elf_file *file, const struct elf_operand *operand, const char *type, char *to,
                    size_t size)
 {
-    struct place place = { .where = IN_REGISTER };
+    struct place place;
     int bytes = operand->bytes;
+    char value[48];
     if (operand->is_float || (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8))
         return false;
-    bool known = file->machine == EM_AARCH64 ? read_arm64(operand->place, &place)
-                 : (file->machine == EM_X86_64 || file->machine == EM_386) && read_x86(operand->place, &place);
-    if (!known)
+    if (!read_place(file, operand, &place, value))
         return false;
-    char value[48];
-    if (place.where == IN_REGISTER)
-        snprintf(value, sizeof value, "%%%s", place.reg);
-    else if (place.where == IN_MEMORY)
-        snprintf(value, sizeof value, "%+ld(%%%s)", place.offset, place.reg);
-    else
-        snprintf(value, sizeof value, "\\%ld", place.offset);
     enum type_kind kind = type_kind(type);
     int len;
     /* From memory the kernel takes a pointer of its own width: of a 32-bit program show the pointer itself. */

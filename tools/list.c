@@ -10,16 +10,18 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: usdt list [-p PID] [--json] [GLOB]\n"
+    "usage: usdt list [-p PID] [--types] [--json] [GLOB]\n"
     "\n"
     "Lists the USDT probes of all processes that may be read, or of one: run-time and compile-time ones.\n"
     "GLOB is PROVIDER:PROBE, or PROVIDER for all of its probes; either may have *, ? and [].\n"
     "\n"
     "  -p PID    of this process only\n"
-    "  --json    as JSON, an object for each probe\n"
+    "  --types   and, behind them, the structures that the programs describe, by file\n"
+    "  --json    as JSON, an object for each probe; its member \"structures\" has those\n"
     "\n"
     "Columns: process, probe, whether it is traced at this moment (yes, no; ? where the process's memory may not be\n"
-    "read), types of the arguments, file. On a terminal they are aligned and have a header; else a tab is between them.\n"
+    "read), types of the arguments, file. On a terminal they are aligned and have a header, and structures are shown\n"
+    "without being asked for; else a tab is between them.\n"
     "Exit code: 0, there are some; 1, there are none, or a process could not be read.\n";
 
 static const char *const traced_words[] = { [NOT_TRACED] = "no", [IS_TRACED] = "yes", [NOT_KNOWN] = "?" };
@@ -67,6 +69,22 @@ static void print_tabbed(const struct process_probes *probes)
             printf("%s%c", row[c], c + 1 < COLUMNS ? '\t' : '\n');
             free(row[c]);
         }
+    }
+}
+
+/* The parser took them: they hold printable ASCII, tabs and newlines only. */
+static void print_structures(const struct process_probes *probes)
+{
+    for (size_t i = 0; i < probes->count; i++) {
+        const struct process_probe *row = &probes->list[i];
+        size_t before = 0;
+        while (before < i && strcmp(probes->list[before].path, row->path) != 0)
+            before++;
+        if (before < i || row->file->descriptions == NULL)
+            continue;
+        char *path = tool_printable(tool_strdup(row->path));
+        printf("\n// %s\n%s\n", path, row->file->descriptions);
+        free(path);
     }
 }
 
@@ -128,6 +146,10 @@ static void print_json(const struct process_probes *probes)
         printf(", \"address\": %llu, \"offset\": %llu, \"semaphore\": %llu, \"file\": ", (unsigned long long)row->address,
                (unsigned long long)probe->site, (unsigned long long)probe->semaphore);
         print_string(row->path);
+        if (row->file->descriptions != NULL) {
+            printf(", \"structures\": ");
+            print_string(row->file->descriptions);
+        }
         printf(" }");
     }
     printf("%s]\n", probes->count > 0 ? "\n" : "");
@@ -135,9 +157,10 @@ static void print_json(const struct process_probes *probes)
 
 int list_main(int argc, char **argv)
 {
-    static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { "types", no_argument, NULL, 't' },
+                                             { "help", no_argument, NULL, 'h' }, { 0 } };
     pid_t pid = 0;
-    bool json = false;
+    bool json = false, types = isatty(STDOUT_FILENO);
     for (int option; (option = getopt_long(argc, argv, "p:", options, NULL)) != -1;)
         switch (option) {
         case 'p':
@@ -145,6 +168,7 @@ int list_main(int argc, char **argv)
                 return TOOL_USAGE;
             break;
         case 'j': json = true; break;
+        case 't': types = true; break;
         case 'h': fputs(usage, stdout); return TOOL_DONE;
         default: return TOOL_USAGE; /* getopt has said why */
         }
@@ -159,6 +183,8 @@ int list_main(int argc, char **argv)
         print_json(&probes);
     else if (probes.count > 0)
         isatty(STDOUT_FILENO) ? print_aligned(&probes) : print_tabbed(&probes);
+    if (types && !json)
+        print_structures(&probes);
     bool found = probes.count > 0;
     if (probes.unreadable > 0 && (!found || geteuid() != 0)) /* root may be kept out of some, and knows no cure */
         tool_complain("list: %u process%s may not be read%s", probes.unreadable, probes.unreadable > 1 ? "es" : "",

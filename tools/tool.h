@@ -4,7 +4,9 @@
  *     usdt.c      the command line: options, help, errors
  *     elf.c       the probes of a file                  (any bytes: hostile files do no harm)
  *     process.c   the files of a process, and whether their probes are traced
+ *     types.c     the structures that a file describes
  *     fetch.c     an argument, as the kernel's uprobe_events name it
+ *     value.c     what the kernel is to fetch of a hit, and the text of what it fetched
  *     decode.c    what is in a DOF document or an image, and which systems take it (any bytes)
  *     list.c ...  one for each subcommand
  */
@@ -53,6 +55,8 @@ struct elf_file {
     bool wide;        /* 64 bits */
     uint16_t machine; /* ELF's number of the processor */
     char build_id[2 * 64 + 1]; /* in hexadecimal, or "" */
+    char *descriptions;        /* of structures, C text as the program gave it; NULL: none */
+    struct usdt_types *types;  /* what it says (usdt_internal.h); NULL: nothing, or it is damaged */
 };
 
 /* Reads the probes of an ELF file; a file that is none, or is damaged, has no probes: then *why says so. */
@@ -77,6 +81,19 @@ char *elf_next_argument(const struct elf_probe *, size_t i, const char **operand
 /* All of them: "int, char *". To be freed. */
 char *elf_arguments(const struct elf_probe *);
 
+struct usdt_struct;
+/* types.c: reads the descriptions of a file, if they are good. */
+void types_read(struct elf_file *, const char *text, size_t size);
+void types_free(struct elf_file *);
+/* The structure that a C type points to, as "const struct req *" does; NULL: it is not described, or is something else. */
+const struct usdt_struct *types_pointee(const struct elf_file *, const char *type);
+/* "struct req", of which the name may be that of a typedef. To be freed. */
+char *types_name(const struct elf_file *, const struct usdt_struct *);
+/* One line of C that describes a structure, and all that it has and points to, by C's own types only. To be freed. */
+char *types_definitions(const struct elf_file *, const struct usdt_struct *const *, size_t count, bool for_d);
+/* Whether a member's name is one that D does not take: then its name there has a _ behind it. */
+bool types_is_d_word(const char *name);
+
 /* fetch.c: how a value of a C type is to be shown. NULL, a type that is not known: as a number. */
 enum type_kind { TYPE_NUMBER, TYPE_POINTER, TYPE_STRING } type_kind(const char *type);
 /*
@@ -84,6 +101,9 @@ enum type_kind { TYPE_NUMBER, TYPE_POINTER, TYPE_STRING } type_kind(const char *
  * may be NULL. False: the kernel cannot fetch it (a float, a variable's name, an index), or there is no room.
  */
 bool fetch_operand(const struct elf_file *, const struct elf_operand *, const char *type, char *to, size_t size);
+
+/* The same without its type: "%di", "+8(%sp)". */
+bool fetch_value(const struct elf_file *, const struct elf_operand *, char *to, size_t size);
 
 /* Whether uprobe_events take a path: they end words at blanks and lines at a #, and know no quotes. */
 bool fetch_takes_path(const char *path);
@@ -112,6 +132,14 @@ bool process_takes(const char *glob, const char *provider, const char *name);
 /* The probes of a process, or of all with pid 0. False: the process cannot be read, the reason was printed. */
 bool process_read(pid_t pid, const char *glob, struct process_probes *);
 void process_free(struct process_probes *);
+
+/*
+ * value.c: a probe's arguments by the kernel's tracer. `fetches` is what an event has of them, " a0=%di:s32
+ * a1=+0(%si):string"; value_print() takes what it prints of them, and prints them as their types are.
+ */
+struct value_plan *value_plan(const struct process_probe *, const char **fetches);
+void value_print(const struct value_plan *, pid_t pid, const char *printed, FILE *out);
+void value_free(struct value_plan *);
 
 /*
  * decode.c: prints what a DOF document or an ELF image holds, and what each system says of it. TOOL_DONE: one accepts

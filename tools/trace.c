@@ -156,28 +156,8 @@ static void sweep(void)
 
 /* ---- events ---- */
 
-/* The fetch arguments of an event: " a0=%di:s32 a1=+0(%si):string". What cannot be fetched has no name here. */
-static char *fetches(const struct process_probe *row)
-{
-    const char *operands = row->probe->operands;
-    char *text = NULL;
-    size_t len = 0;
-    struct elf_operand operand;
-    FILE *out = open_memstream(&text, &len);
-    bool more_types = row->probe->types != NULL;
-    for (size_t i = 0; out != NULL && elf_next_operand(&operands, &operand); i++) {
-        char fetch[256];
-        more_types = more_types && row->probe->types[i] != NULL;
-        if (fetch_operand(row->file, &operand, more_types ? row->probe->types[i] : NULL, fetch, sizeof fetch))
-            fprintf(out, " a%zu=%s", i, fetch);
-    }
-    if (out != NULL)
-        fclose(out);
-    return text;
-}
-
 /* One event for each place; rows of the same place (it is mapped twice) share one. */
-static bool add_events(const struct process_probes *probes)
+static bool add_events(const struct process_probes *probes, struct value_plan **plans)
 {
     if (probes->count > MOST_EVENTS) {
         tool_complain("trace: %zu probes are too many, at most %d: a narrower GLOB", probes->count, MOST_EVENTS);
@@ -187,13 +167,14 @@ static bool add_events(const struct process_probes *probes)
         const struct process_probe *row = &probes->list[i];
         if (i > 0 && row->probe == row[-1].probe)
             continue;
-        char semaphore[32] = "", *arguments = fetches(row);
+        char semaphore[32] = "";
+        const char *arguments;
+        plans[i] = value_plan(row, &arguments);
         if (row->probe->semaphore != 0)
             snprintf(semaphore, sizeof semaphore, "(0x%" PRIx64 ")", row->probe->semaphore);
         int error = put(tracefs, "uprobe_events", "p:usdt_%d/e%zu %s:0x%" PRIx64 "%s%s\n", (int)getpid(), i,
                         fetch_takes_path(row->open_path) ? row->open_path : row->mapped_path,
-                        row->probe->site, semaphore, arguments != NULL ? arguments : "");
-        free(arguments);
+                        row->probe->site, semaphore, arguments);
         if (error != 0) {
             tool_complain("trace: the kernel refuses %s:%s of %s: %s (%s/error_log says more)", row->probe->provider,
                           row->probe->name, row->path, strerror(error), tracefs);
@@ -248,6 +229,7 @@ static int start(pid_t pid)
 static struct hits {
     pid_t pid;
     const struct process_probes *probes;
+    struct value_plan **plans; /* of those that have an event of their own */
     uint64_t count, most, lost;
     char *pending; /* a line that is to be printed; a string in it may go on in the next */
     size_t len;
@@ -260,7 +242,8 @@ static const char *read_hit(const char *line, long *tid, long *tgid, size_t *row
         const char *seconds = at, *bracket;
         char *end;
         *row = strtoul(at + 3, &end, 10);
-        if (strncmp(end, ": (", 3) != 0 || *row >= hits.probes->count)
+        if (strncmp(end, ": (", 3) != 0 || *row >= hits.probes->count ||
+            hits.plans[*row] == NULL)
             continue;
         while (seconds > line && (isdigit((unsigned char)seconds[-1]) || seconds[-1] == '.'))
             seconds--;
@@ -293,24 +276,6 @@ static void print_time(const char *seconds)
     printf("%02d:%02d:%02d.%06d", day.tm_hour, day.tm_min, day.tm_sec, (int)(at % 1000000));
 }
 
-/* " a0=1 a1="x"" without the names. */
-static void print_arguments(const char *at)
-{
-    char name[16];
-    for (size_t i = 0; i < 64; i++) {
-        snprintf(name, sizeof name, " a%zu=", i);
-        const char *next = strstr(at, name);
-        if (next == NULL)
-            continue;
-        fwrite(at, 1, (size_t)(next - at), stdout);
-        fputc(' ', stdout);
-        at = next + strlen(name);
-    }
-    for (; *at != '\0'; at++)
-        isprint((unsigned char)*at) || (unsigned char)*at >= 0x80 ? putchar(*at) : printf("\\x%02x", (unsigned char)*at);
-    putchar('\n');
-}
-
 static void flush_pending(void)
 {
     long tid, tgid;
@@ -325,7 +290,8 @@ static void flush_pending(void)
     char *name = tool_printable(tool_format("%s:%s", probe->provider, probe->name));
     printf(" %ld %s", tid, name);
     free(name);
-    print_arguments(arguments + 1);
+    value_print(hits.plans[row], hits.pid, arguments + 1, stdout);
+    putchar('\n');
 }
 
 static void take_line(const char *line)
@@ -418,6 +384,14 @@ static void follow(int pipe, double seconds, const sigset_t *signals)
         close(process);
 }
 
+static void free_plans(void)
+{
+    for (size_t i = 0; i < hits.probes->count; i++)
+        if (hits.plans[i] != NULL)
+            value_free(hits.plans[i]);
+    free(hits.plans);
+}
+
 static int trace(pid_t pid, const struct process_probes *probes, uint64_t count, double seconds)
 {
     sigset_t signals;
@@ -426,10 +400,12 @@ static int trace(pid_t pid, const struct process_probes *probes, uint64_t count,
     sweep();
     watch_signals(&signals);
     atexit(clean_up);
-    hits = (struct hits){ .pid = pid, .probes = probes, .most = count == 0 ? UINT64_MAX : count };
-    int pipe = add_events(probes) ? start(pid) : -1;
+    hits = (struct hits){ .pid = pid, .probes = probes, .plans = tool_calloc(probes->count, sizeof *hits.plans),
+                          .most = count == 0 ? UINT64_MAX : count };
+    int pipe = add_events(probes, hits.plans) ? start(pid) : -1;
     if (pipe < 0) {
         clean_up();
+        free_plans();
         return TOOL_FAILED;
     }
     tool_complain("trace: %zu probe%s of process %d; Ctrl-C ends it", probes->count, probes->count > 1 ? "s" : "", (int)pid);
@@ -438,6 +414,7 @@ static int trace(pid_t pid, const struct process_probes *probes, uint64_t count,
     clean_up();
     sigprocmask(SIG_SETMASK, &signals, NULL);
     free(hits.pending);
+    free_plans();
     if (hits.lost > 0)
         tool_complain("trace: %" PRIu64 " hits were lost: they came faster than they could be printed", hits.lost);
     return hits.count > 0 ? TOOL_DONE : TOOL_FAILED;

@@ -1,0 +1,261 @@
+/*
+ * types.c - the structures that a file describes (.usdt.types): the library's parser reads them, for the file's machine.
+ * What does not parse is as if it were not there.
+ */
+#include "usdt_internal.h"
+#include "tool.h"
+
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+
+void types_read(struct elf_file *file, const char *text, size_t size)
+{
+    const struct usdt_machine machine = { .word = file->wide ? 8 : 4, .align8 = file->machine == EM_386 ? 4 : 8,
+                                          .char_signed = file->machine != EM_AARCH64 };
+    char why[USDT_WHY_MAX];
+    file->types = tool_calloc(1, sizeof *file->types);
+    if (size == 0 || text[size - 1] != '\0' || !usdt_types_parse(file->types, text, size, 0, &machine, why)) {
+        free(file->types);
+        file->types = NULL;
+        return;
+    }
+    file->descriptions = tool_calloc(1, size);
+    memcpy(file->descriptions, text, size);
+    for (size_t i = 0; i + 1 < size; i++)
+        file->descriptions[i] = text[i] == '\0' ? '\n' : text[i];
+}
+
+void types_free(struct elf_file *file)
+{
+    if (file->types != NULL)
+        usdt_types_free(file->types);
+    free(file->types);
+    free(file->descriptions);
+}
+
+/* The next word of a type, and moves *at behind it. */
+static size_t next_word(const char **at, const char **word)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    *word = *at + strspn(*at, " \t");
+    size_t len = strspn(*word, letters);
+    *at = *word + len;
+    return len;
+}
+
+static bool is_word(const char *word, size_t len, const char *other)
+{
+    return strlen(other) == len && memcmp(word, other, len) == 0;
+}
+
+const struct usdt_struct *types_pointee(const struct elf_file *file, const char *type)
+{
+    const char *at = type, *word, *name = NULL;
+    bool has_keyword = false, is_union = false;
+    size_t name_len = 0;
+    if (file->types == NULL || type == NULL)
+        return NULL;
+    for (size_t len; (len = next_word(&at, &word)) > 0;) {
+        if (is_word(word, len, "const") || is_word(word, len, "volatile"))
+            continue;
+        if (name != NULL)
+            return NULL;
+        if (!has_keyword && (is_word(word, len, "struct") || is_word(word, len, "union")))
+            has_keyword = true, is_union = word[0] == 'u';
+        else
+            name = word, name_len = len;
+    }
+    if (name == NULL || *at++ != '*')
+        return NULL;
+    for (size_t len; (len = next_word(&at, &word)) > 0;)
+        if (!is_word(word, len, "const") && !is_word(word, len, "volatile") && !is_word(word, len, "restrict"))
+            return NULL;
+    const struct usdt_struct *found = NULL;
+    for (const struct usdt_struct *of = file->types->structs; has_keyword && of != NULL; of = of->next)
+        if (of->tag != NULL && is_word(name, name_len, of->tag) && of->is_union == is_union)
+            found = of;
+    for (const struct usdt_alias *alias = file->types->aliases; !has_keyword && alias != NULL; alias = alias->next)
+        if (is_word(name, name_len, alias->name) && alias->type.kind == USDT_KIND_STRUCT)
+            found = alias->type.of;
+    return *at == '\0' && found != NULL && found->is_described ? found : NULL;
+}
+
+/* ---- as text ---- */
+
+/* A structure without a tag has the name of its typedef; "" if there is none either. To be freed. */
+static char *tag_of(const struct usdt_types *types, const struct usdt_struct *of)
+{
+    if (of->tag != NULL)
+        return tool_strdup(of->tag);
+    const struct usdt_alias *alias = types->aliases;
+    while (alias != NULL && (alias->type.kind != USDT_KIND_STRUCT || alias->type.of != of))
+        alias = alias->next;
+    if (alias == NULL)
+        return tool_strdup("");
+    for (const struct usdt_struct *other = types->structs; other != NULL; other = other->next)
+        if (other->tag != NULL && strcmp(other->tag, alias->name) == 0)
+            return tool_format("%s_", alias->name);
+    return tool_strdup(alias->name);
+}
+
+char *types_name(const struct elf_file *file, const struct usdt_struct *of)
+{
+    char *tag = tag_of(file->types, of), *name = tool_format("%s %s", of->is_union ? "union" : "struct", tag);
+    free(tag);
+    return name;
+}
+
+bool types_is_d_word(const char *name)
+{
+    static const char *const words[] = { "counter", "import", "offsetof", "probe", "provider", "self", "string", "stringof",
+                                         "this", "translator", "xlate", "userland" };
+    size_t i = 0;
+    while (i < sizeof words / sizeof words[0] && strcmp(name, words[i]) != 0)
+        i++;
+    return i < sizeof words / sizeof words[0];
+}
+
+struct printer {
+    const struct elf_file *file;
+    FILE *out;
+    bool for_d;
+    const struct usdt_struct **structs; /* those that are printed, or will be by who called */
+    size_t count;
+    const struct usdt_enum **enums;
+    size_t enum_count;
+};
+
+static void print_fields(struct printer *printer, const struct usdt_struct *of);
+
+/* By C's own words, as wide as in the file's machine. */
+static void print_type(struct printer *printer, const struct usdt_type *type)
+{
+    static const char *const numbers[] = { [1] = "char", [2] = "short", [4] = "int", [8] = "long long" };
+    char *name;
+    switch (type->kind) {
+    case USDT_KIND_UNSIGNED: fprintf(printer->out, "unsigned %s ", numbers[type->size]); break;
+    case USDT_KIND_SIGNED: fprintf(printer->out, "%s%s ", type->size == 1 ? "signed " : "", numbers[type->size]); break;
+    case USDT_KIND_CHAR: fprintf(printer->out, "char "); break;
+    case USDT_KIND_BOOL: fprintf(printer->out, "unsigned char "); break; /* D knows no other */
+    case USDT_KIND_FLOAT: fprintf(printer->out, type->size == 4 ? "float " : "double "); break;
+    case USDT_KIND_ENUM:
+        if (type->constants->tag != NULL)
+            fprintf(printer->out, "enum %s ", type->constants->tag);
+        else
+            fprintf(printer->out, type->constants->has_negative ? "int " : "unsigned int ");
+        break;
+    case USDT_KIND_STRING: fprintf(printer->out, "char *"); break;
+    case USDT_KIND_VOID: fprintf(printer->out, "void "); break;
+    case USDT_KIND_POINTER:
+    case USDT_KIND_STRUCT:
+        name = type->of == NULL ? NULL : types_name(printer->file, type->of);
+        if (type->kind == USDT_KIND_STRUCT && name[strlen(name) - 1] == ' ') {
+            fprintf(printer->out, "%s{ ", name);
+            print_fields(printer, type->of);
+            fprintf(printer->out, "} ");
+        } else if (type->kind == USDT_KIND_POINTER && (name == NULL || name[strlen(name) - 1] == ' ')) {
+            fprintf(printer->out, "void *");
+        } else {
+            fprintf(printer->out, "%s %s", name, type->kind == USDT_KIND_POINTER ? "*" : "");
+        }
+        free(name);
+        break;
+    }
+}
+
+static void print_fields(struct printer *printer, const struct usdt_struct *of)
+{
+    for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
+        print_type(printer, &field->type);
+        if (field->name != NULL)
+            fprintf(printer->out, "%s%s", field->name, printer->for_d && types_is_d_word(field->name) ? "_" : "");
+        if (field->is_flexible)
+            fprintf(printer->out, printer->for_d ? "[1]" : "[]");
+        for (unsigned i = 0; i < field->dims; i++)
+            fprintf(printer->out, "[%u]", field->dim[i]);
+        if (field->bits > 0)
+            fprintf(printer->out, " : %u", field->bits);
+        fprintf(printer->out, "; ");
+    }
+}
+
+static void print_enum(struct printer *printer, const struct usdt_enum *of)
+{
+    for (size_t i = 0; i < printer->enum_count; i++)
+        if (printer->enums[i] == of)
+            return;
+    printer->enums = tool_realloc(printer->enums, (printer->enum_count + 1) * sizeof *printer->enums);
+    printer->enums[printer->enum_count++] = of;
+    fprintf(printer->out, "enum %s { ", of->tag);
+    for (const struct usdt_constant *c = of->constants; c != NULL; c = c->next)
+        fprintf(printer->out, "%s = %lld%s", c->name, (long long)c->value, c->next != NULL ? ", " : " }; ");
+}
+
+static bool has_name(const struct printer *printer, const struct usdt_struct *of)
+{
+    char *tag = tag_of(printer->file->types, of);
+    bool has = tag[0] != '\0';
+    free(tag);
+    return has;
+}
+
+static void print_struct(struct printer *printer, const struct usdt_struct *of);
+
+/* What a structure has comes before it. */
+static void print_parts(struct printer *printer, const struct usdt_struct *of)
+{
+    for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
+        const struct usdt_type *type = &field->type;
+        if (type->kind == USDT_KIND_ENUM && type->constants->tag != NULL)
+            print_enum(printer, type->constants);
+        else if (type->kind == USDT_KIND_STRUCT && has_name(printer, type->of))
+            print_struct(printer, type->of);
+        else if (type->kind == USDT_KIND_STRUCT)
+            print_parts(printer, type->of);
+    }
+}
+
+static void print_struct(struct printer *printer, const struct usdt_struct *of)
+{
+    for (size_t i = 0; i < printer->count; i++)
+        if (printer->structs[i] == of)
+            return;
+    printer->structs = tool_realloc(printer->structs, (printer->count + 1) * sizeof *printer->structs);
+    printer->structs[printer->count++] = of;
+    print_parts(printer, of);
+    char *name = types_name(printer->file, of);
+    fprintf(printer->out, "%s { ", name);
+    print_fields(printer, of);
+    fprintf(printer->out, "}; ");
+    free(name);
+}
+
+/* What it points to comes behind all others: then nothing is half printed. */
+static void print_pointed(struct printer *printer, const struct usdt_struct *of)
+{
+    for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
+        const struct usdt_type *type = &field->type;
+        if (type->kind == USDT_KIND_POINTER && type->of != NULL && type->of->is_described && has_name(printer, type->of))
+            print_struct(printer, type->of);
+        else if (type->kind == USDT_KIND_STRUCT && !has_name(printer, type->of))
+            print_pointed(printer, type->of);
+    }
+}
+
+char *types_definitions(const struct elf_file *file, const struct usdt_struct *const *these, size_t count, bool for_d)
+{
+    char *text = NULL;
+    size_t len = 0;
+    struct printer printer = { .file = file, .for_d = for_d, .out = open_memstream(&text, &len) };
+    if (printer.out == NULL)
+        return tool_strdup("");
+    for (size_t i = 0; i < count; i++)
+        print_struct(&printer, these[i]);
+    for (size_t i = 0; i < printer.count; i++)
+        print_pointed(&printer, printer.structs[i]);
+    fclose(printer.out);
+    free(printer.structs);
+    free(printer.enums);
+    return text;
+}
