@@ -2,6 +2,7 @@
  * how.c - `usdt how`: what to type to see the hits of a probe, for each tracer. What is printed is meant to be pasted
  * into a shell: names and paths come from files that may say anything, so they are quoted, or refused.
  */
+#include "usdt_internal.h"
 #include "tool.h"
 
 #include <ctype.h>
@@ -33,6 +34,7 @@ struct argument {
     bool unfit;       /* a float, or of a width that no tracer has */
     bool odd;         /* or at a place that tracers get wrong: a variable by its name, as "counter(%rip)" */
     char fetch[64];   /* what the kernel fetches it by, as a number; or "" */
+    const struct usdt_struct *of; /* what it points to, if the file describes that */
 };
 
 struct how {
@@ -51,6 +53,8 @@ struct how {
     size_t count;
     bool any_unfit, any_odd;
     bool gdb_knows; /* the words that the note has for the arguments' places */
+    unsigned spent; /* of MEMBERS_BUDGET, in the program that is written */
+    bool is_short;  /* it has not all members */
 };
 
 /* A word for the shell. To be freed. */
@@ -111,11 +115,15 @@ struct language {
     const char *string, *string_end;  /* around that: the string it points to */
     const char *wide;                 /* the length that printf wants of 8 bytes */
     const char *casts[2][4];          /* unsigned and signed, of 1, 2, 4, 8 bytes */
+    bool has_members;
+    const char *text, *text_end;      /* around a member that is an array of char */
+    const char *wide_member;          /* the length that printf wants of a member of 8 bytes */
 };
 
 static const struct language bpftrace = {
     .most = 12, .argument = "arg", .string = "str(", .string_end = ")", .wide = "l",
     .casts = { { "(uint8)", "(uint16)", "(uint32)", "(uint64)" }, { "(int8)", "(int16)", "(int32)", "(int64)" } },
+    .has_members = true, .text = "", .text_end = "", .wide_member = "ll",
 };
 static const struct language gdb = {
     .most = 12, .argument = "$_probe_arg", .string = "(char *)", .string_end = "", .wide = "ll",
@@ -125,6 +133,7 @@ static const struct language dtrace = {
     .most = 10, .argument = "arg", .string = "copyinstr(", .string_end = ")", .wide = "",
     .casts = { { "(uint8_t)", "(uint16_t)", "(uint32_t)", "(uint64_t)" },
                { "(int8_t)", "(int16_t)", "(int)", "(int64_t)" } },
+    .has_members = true, .text = "stringof(", .text_end = ")", .wide_member = "",
 };
 
 /*
@@ -152,15 +161,106 @@ static char *by_register(const struct how *how, const struct argument *argument)
     return tool_format("*(%s %s *)($%s%.*s %+ld)", sign, type, prefix, len, name, strtol(fetch, NULL, 10));
 }
 
-/* printf("NAME %d %s\n", (int32)arg0, str(arg1)) as far as the language takes arguments; without the brackets. */
-static char *printf_of(const struct how *how, const struct language *language, size_t most, const char *end)
+/* ---- members ---- */
+
+/* bpftrace 0.17 has what printf() is given on a stack of 512 bytes: a string takes 64 there. 5 strings and 40 numbers
+   were seen to fit. */
+enum { MEMBERS_BUDGET = 400, OF_STRING = 72, OF_NUMBER = 8 };
+
+/* " id=%d" and ", ((struct req *)arg0)->id" for each member that the language can print; false: it is left out. */
+static bool append_member(const struct language *language, const struct usdt_field *field, const char *path, char **format,
+                          char **values)
 {
+    const struct usdt_type *type = &field->type;
+    bool is_text = type->kind == USDT_KIND_CHAR && field->dims == 1, is_wide = type->size == 8;
+    bool is_signed = type->kind == USDT_KIND_SIGNED || type->kind == USDT_KIND_CHAR ||
+                     (type->kind == USDT_KIND_ENUM && type->constants->has_negative);
+    if (type->kind == USDT_KIND_FLOAT || field->is_flexible || (field->dims > 0 && !is_text))
+        return false;
+    if (is_text) {
+        append(format, tool_strdup("%s"));
+        append(values, tool_format(", %s%s%s", language->text, path, language->text_end));
+    } else if (type->kind == USDT_KIND_STRING) {
+        append(format, tool_strdup("%s"));
+        append(values, language == &dtrace ? tool_format(", %s == 0 ? \"NULL\" : copyinstr((uintptr_t)%s)", path, path)
+                                           : tool_format(", str(%s)", path));
+    } else if (type->kind == USDT_KIND_POINTER) {
+        append(format, tool_strdup(language == &dtrace ? "0x%x" : "%p"));
+        append(values, tool_format(language == &dtrace ? ", (uint64_t)%s" : ", %s", path));
+    } else {
+        append(format, tool_format("%%%s%c", is_wide ? language->wide_member : "", is_signed ? 'd' : 'u'));
+        append(values, tool_format(", %s", path));
+    }
+    return true;
+}
+
+/* Also those of members, and of structures without a name. `path` ends with -> or a dot. */
+static void append_members(struct how *how, const struct language *language, const struct usdt_struct *of, const char *path,
+                           char **format, char **values, const char *before)
+{
+    for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
+        const char *suffix = language == &dtrace && field->name != NULL && types_is_d_word(field->name) ? "_" : "";
+        char *member = tool_format("%s%s%s", path, field->name != NULL ? field->name : "", suffix);
+        unsigned price = field->type.kind == USDT_KIND_STRING || field->dims > 0 ? OF_STRING : OF_NUMBER;
+        if (field->type.kind == USDT_KIND_STRUCT && field->dims == 0) {
+            char *inner = field->name == NULL ? tool_strdup(path) : tool_format("%s.", member);
+            if (field->name != NULL)
+                append(format, tool_format("%s%s={", before, field->name));
+            append_members(how, language, field->type.of, inner, format, values, field->name == NULL ? before : "");
+            append(format, tool_strdup(field->name != NULL ? "}" : ""));
+            free(inner);
+        } else {
+            char *label = tool_format("%s%s=", before, field->name != NULL ? field->name : ""), *kept = tool_strdup(*format);
+            append(format, label);
+            if (how->spent + price <= MEMBERS_BUDGET && append_member(language, field, member, format, values)) {
+                how->spent += price;
+                free(kept);
+            } else {
+                how->is_short = true;
+                free(*format);
+                *format = kept;
+                free(member);
+                continue;
+            }
+        }
+        before = " ";
+        free(member);
+    }
+}
+
+/* The definitions of what the arguments point to, which a program begins with. To be freed. */
+static char *definitions(const struct how *how, const struct language *language)
+{
+    const struct usdt_struct *of[ARGUMENTS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < how->count && i < language->most; i++)
+        if (how->arguments[i].of != NULL)
+            of[count++] = how->arguments[i].of;
+    return count == 0 ? tool_strdup("") : types_definitions(how->file, of, count, language == &dtrace);
+}
+
+/* printf("NAME %d %s\n", (int32)arg0, str(arg1)) as far as the language takes arguments; without the brackets. */
+static char *printf_of(struct how *how, const struct language *language, size_t most, const char *end)
+{
+    how->spent = 0;
+    how->is_short = false;
     char *format = tool_format("%s", how->label), *values = tool_strdup("");
     for (size_t i = 0; i < how->count && i < most; i++) {
         const struct argument *argument = &how->arguments[i];
         bool direct = language == &gdb && !how->gdb_knows;
         char *value = direct ? by_register(how, argument) : tool_format("%s%zu", language->argument, i);
         if (argument->unfit || argument->odd || value == NULL) {
+            free(value);
+            continue;
+        }
+        if (argument->of != NULL && language->has_members) {
+            char *name = types_name(how->file, argument->of);
+            char *path = language == &dtrace ? tool_format("this->a%zu->", i) : tool_format("((%s *)%s)->", name, value);
+            append(&format, tool_strdup(" {"));
+            append_members(how, language, argument->of, path, &format, &values, "");
+            append(&format, tool_strdup("}"));
+            free(name);
+            free(path);
             free(value);
             continue;
         }
@@ -233,15 +333,23 @@ static const char *bpftrace_path(const struct how *how)
     return how->path != NULL && how->same_root && how->path[strspn(how->path, plain)] == '\0' ? how->path : "*";
 }
 
-static void show_one_bpftrace(const struct how *how, const char *version, const char *path, size_t most)
+static void say_short(const struct how *how)
+{
+    if (how->is_short)
+        printf("# Some members are left out: floating-point numbers, arrays, or those that there is no room for.\n");
+}
+
+static void show_one_bpftrace(struct how *how, const char *version, const char *path, size_t most)
 {
     printf("# bpftrace %s, as root\n", version);
     say_left_out(how, most);
     if (how->any_odd)
         printf("# A new one may refuse the probe for it.\n");
-    char *values = printf_of(how, &bpftrace, most, "\\n");
+    char *values = printf_of(how, &bpftrace, most, "\\n"), *described = definitions(how, &bpftrace);
+    say_short(how);
     const struct elf_probe *probe = how->probe;
-    char *script = tool_format("usdt:%s:%s:%s { printf(%s); }", path, probe->provider, probe->name, values);
+    char *script = tool_format("%susdt:%s:%s:%s { printf(%s); }", described, path, probe->provider, probe->name, values);
+    free(described);
     char *word = quoted(script);
     printf("bpftrace -p %d -e %s\n\n", (int)how->pid, word);
     free(word);
@@ -250,7 +358,7 @@ static void show_one_bpftrace(const struct how *how, const char *version, const 
 }
 
 /* 0.17 reads the six arguments that are in registers on x86_64, 0.27 all that a note has. */
-static void show_bpftrace(const struct how *how)
+static void show_bpftrace(struct how *how)
 {
     const char *why = how->any_unfit ? "an argument is a floating-point number, or of an unusual width"
                       : how->path != NULL && strchr(how->path, ':') != NULL ? "the path of the file has a colon" : NULL;
@@ -321,7 +429,7 @@ static void show_perf(const struct how *how)
     free(path);
 }
 
-static void show_gdb(const struct how *how)
+static void show_gdb(struct how *how)
 {
     printf("# gdb; the process stands still for a moment at each hit\n");
     say_left_out(how, gdb.most);
@@ -422,12 +530,20 @@ static void show_ftrace(const struct how *how)
     free(instance);
 }
 
-static void show_dtrace(const struct how *how)
+static void show_dtrace(struct how *how)
 {
     printf("# dtrace (2.0 on Linux), as root\n");
     say_left_out(how, dtrace.most);
-    char *values = printf_of(how, &dtrace, dtrace.most, "");
-    char *script = tool_format("%s$target:::%s { printf(%s); }", how->probe->provider, how->probe->name, values);
+    char *values = printf_of(how, &dtrace, dtrace.most, ""), *script = definitions(how, &dtrace);
+    say_short(how);
+    append(&script, tool_format("%s$target:::%s { ", how->probe->provider, how->probe->name));
+    for (size_t i = 0; i < how->count && i < dtrace.most; i++)
+        if (how->arguments[i].of != NULL) {
+            char *name = types_name(how->file, how->arguments[i].of);
+            append(&script, tool_format("this->a%zu = (%s *)copyin(arg%zu, sizeof (%s)); ", i, name, i, name));
+            free(name);
+        }
+    append(&script, tool_format("printf(%s); }", values));
     char *word = quoted(script);
     printf("dtrace -p %d -n %s\n", (int)how->pid, word);
     free(word);
@@ -516,6 +632,8 @@ static void find_arguments(struct how *how)
                           !(strncmp(place, "%r", 2) == 0 && place[strlen(place) - 1] == 'b');
         if (type != NULL && *type != NULL)
             argument->type = *type++;
+        if (how->file->wide && argument->operand.bytes == 8) /* tracers lay structures out for 64 bits */
+            argument->of = types_pointee(how->file, argument->type);
     }
 }
 

@@ -13,7 +13,7 @@ _usdt()
         COMPREPLY=($(compgen -W "$(usdt list 2>/dev/null | cut -f1 | sort -u)" -- "$word"))
     elif [[ $word = -* ]]; then
         case $command in
-            list) COMPREPLY=($(compgen -W '-p --json --help' -- "$word")) ;;
+            list) COMPREPLY=($(compgen -W '-p --types --json --help' -- "$word")) ;;
             how) COMPREPLY=($(compgen -W '-p --help' -- "$word")) ;;
             trace) COMPREPLY=($(compgen -W '-p --count --for --help' -- "$word")) ;;
             *) COMPREPLY=($(compgen -W '--help' -- "$word")) ;;
