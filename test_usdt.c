@@ -33,6 +33,7 @@ static void usage(FILE *to)
           "                            the reply lists the values as passed, in hexadecimal\n"
           "  probe? D                  what usdt_is_enabled() and isenabled_addr say\n"
           "  semaphores P              usdt_provider_use_semaphores()\n"
+          "  type P TEXT               usdt_provider_add_type()\n"
           "  semaphore? D              the probe's count\n"
           "  keep D                    probe?, semaphore? and fire go on using the usdt_probe_t it has now\n"
           "  nulls P D                 what every function does with NULL: ok if it is what usdt.h says\n"
@@ -179,6 +180,9 @@ static void pass_nulls(usdt_provider_t *p, usdt_probedef_t *d)
     CHECK(usdt_provider_remove_probe(NULL, d) == -1)
     CHECK(usdt_provider_remove_probe(p, NULL) == -1)
     CHECK(usdt_provider_use_semaphores(NULL) == -1)
+    CHECK(usdt_provider_add_type(NULL, "struct a { int x; };") == -1)
+    CHECK(usdt_provider_add_type(p, NULL) == -1)
+    CHECK(strncmp(usdt_errstr(p), "description is NULL; ", 21) == 0)
     CHECK(usdt_provider_enable(NULL) == -1)
     CHECK(usdt_provider_disable(NULL) == -1)
     CHECK((usdt_provider_free(NULL), 1))
@@ -251,6 +255,8 @@ static bool command(size_t n, char **f)
     } else if (strcmp(name, "probe?") == 0 && n == 2 && find(f[1]) != NULL) {
         usdt_probe_t *at = probe(f[1]);
         printf("ok %d %d\n", usdt_is_enabled(at), at == NULL ? 0 : at->isenabled_addr());
+    } else if (strcmp(name, "type") == 0 && n == 3) {
+        reply(provider(f[1]), usdt_provider_add_type(provider(f[1]), f[2]));
     } else if (strcmp(name, "semaphores") == 0 && n == 2) {
         reply(provider(f[1]), usdt_provider_use_semaphores(provider(f[1])));
     } else if (strcmp(name, "semaphore?") == 0 && n == 2 && find(f[1]) != NULL && probe(f[1]) != NULL) {

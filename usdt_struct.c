@@ -348,6 +348,8 @@ static struct usdt_type pointer_to(const struct parser *parser, struct usdt_type
 static bool read_enum(struct parser *parser, struct usdt_type *type);
 static bool read_struct(struct parser *parser, bool is_union, struct usdt_type *type, bool *is_anonymous);
 
+static const char no_type[] = "begins words that are no type of C together";
+
 /* The words of an arithmetic type, and how often each is there. */
 struct words {
     unsigned chars, shorts, ints, longs, is_signed, is_unsigned;
@@ -371,7 +373,7 @@ static bool read_words(struct parser *parser, struct usdt_type *type)
         return refuse_next(parser, "long double is not known here; describe it as char [16]");
     if (words.chars > 1 || words.shorts > 1 || words.ints > 1 || words.longs > 2 || widths > 1 ||
         words.is_signed + words.is_unsigned > 1 || (words.chars > 0 && words.ints > 0))
-        return refuse(parser, first, "begins words that are no type of C together");
+        return refuse(parser, first, no_type);
     unsigned size = words.chars > 0 ? 1 : words.shorts > 0 ? 2 : words.longs == 0 ? 4 : words.longs == 2 ? 8
                     : parser->machine->word;
     enum usdt_kind kind = words.is_unsigned ? USDT_KIND_UNSIGNED : USDT_KIND_SIGNED;
@@ -399,9 +401,18 @@ static bool read_named(struct parser *parser, struct usdt_type *type)
         *type = number_type(parser, size < 0 ? USDT_KIND_SIGNED : USDT_KIND_UNSIGNED, (unsigned)(size < 0 ? -size : size));
     else if (token.kind != WORD)
         return refuse_for(parser, "is where a type is wanted");
+    else if (is_keyword(token))
+        return refuse_for(parser, "is no type, and no part of one here");
     else
         return refuse_for(parser, "is no type that is known here; describe it before, or point to it as void *");
     return next(parser);
+}
+
+static bool is_type_word(struct token token)
+{
+    static const char *const words[] = { "char", "short", "int", "long", "signed", "unsigned", "float", "double", "void",
+                                         "bool", "_Bool", "_Complex", "struct", "union", "enum" };
+    return IS_ONE_OF(token, words);
 }
 
 /* What a declaration begins with. *is_anonymous: a structure without a name, with its members. */
@@ -411,6 +422,7 @@ static bool read_type(struct parser *parser, struct usdt_type *type, bool *is_an
     *is_anonymous = false;
     if (!skip_qualifiers(parser, false))
         return false;
+    struct token first = parser->token;
     bool done;
     if (next_is(parser, "struct") || next_is(parser, "union"))
         done = read_struct(parser, next_is(parser, "union"), type, is_anonymous);
@@ -420,7 +432,10 @@ static bool read_type(struct parser *parser, struct usdt_type *type, bool *is_an
         done = read_words(parser, type);
     else
         done = read_named(parser, type);
-    return done && skip_qualifiers(parser, false);
+    if (!done || !skip_qualifiers(parser, false))
+        return false;
+    return !is_type_word(parser->token) || type->kind == USDT_KIND_STRUCT || type->kind == USDT_KIND_ENUM ||
+           refuse(parser, first, no_type);
 }
 
 static bool add_constant(struct parser *parser, struct usdt_enum *to, struct usdt_constant ***last, int64_t *value)
@@ -460,7 +475,7 @@ static bool read_enum(struct parser *parser, struct usdt_type *type)
             return refuse(parser, tag, "is an enum that is not described yet; describe it before");
     } else {
         if (found != NULL)
-            return refuse(parser, tag, "is described already, and otherwise; describe it once");
+            return refuse(parser, tag, "is described already; describe it once, or add the very same text again");
         found = new_node(parser, sizeof *found);
         if (found == NULL || (has_tag && (found->tag = copy_of(parser, tag)) == NULL))
             return false;
@@ -717,7 +732,7 @@ static bool read_struct(struct parser *parser, bool is_union, struct usdt_type *
     if (found != NULL && found->is_union != is_union)
         return refuse(parser, tag, found->is_union ? "is a union elsewhere; write union" : "is a struct elsewhere; write struct");
     if (found != NULL && has_members && (found->is_described || found->is_open))
-        return refuse(parser, tag, "is described already, and otherwise; describe it once");
+        return refuse(parser, tag, "is described already; describe it once, or add the very same text again");
     if (found == NULL && (found = new_struct(parser, tag, is_union)) == NULL)
         return false;
     if (has_members && !read_members(parser, found))
