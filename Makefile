@@ -77,7 +77,7 @@ help:
 	@echo 'make test-dtrace the tests of DTrace, in a machine emulated from Debian packages (x86_64; minutes)'
 	@echo 'make test-vm-arm64  the tests that have tracers, in such a machine of arm64 (10 minutes)'
 	@echo 'make cross       compile and link for macOS, the BSDs, musl and other processors (npm brings zig)'
-	@echo 'make fuzz        fuzz the API, the builders and usdt dump, RUNS=100000 executions of each (clang and its libFuzzer)'
+	@echo 'make fuzz        fuzz the API, the builders, descriptions and usdt dump, RUNS=100000 executions of each (clang and its libFuzzer)'
 	@echo 'make bench       what probes cost, beside those of <sys/sdt.h> (systemtap-sdt-dev; under bpftrace as root)'
 	@echo 'make lint        cppcheck and clang-tidy'
 	@echo 'make install     into $$(DESTDIR)$$(PREFIX); make uninstall takes it out again'
@@ -152,7 +152,7 @@ TESTED := all $(O)/build/usdt_build $(TEST_PROGRAMS:%=$(B)/tests/%)
 # The models of kernels are made of what judges documents; they stand where the library calls the system.
 $(B)/tests/models: $(B)/tests/kernels.o $(patsubst %,$(B)/fuzz/%.o,check check_dof damage) $(FOREIGN)
 $(B)/tests/models: WRAP := $(patsubst %,-Wl$(COMMA)--wrap=%,open close ioctl mmap munmap mprotect calloc realloc free)
-REPLAYS := $(addprefix $(B)/fuzz/,replay_build replay_api replay_dump check_selftest)
+REPLAYS := $(addprefix $(B)/fuzz/,replay_build replay_api replay_dump replay_struct check_selftest)
 TESTED += $(REPLAYS)
 $(B)/fuzz/%.o: fuzz/%.c $(B)/flags
 	@mkdir -p $(@D)
@@ -163,7 +163,8 @@ $(B)/fuzz/replay_api: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_api check)
 $(B)/fuzz/tool_%.o: tools/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
-$(B)/fuzz/replay_dump: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_dump tool_decode tool_elf tool_types $(CHECKS))
+$(B)/fuzz/replay_dump: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_dump memory tool_decode tool_elf tool_types $(CHECKS))
+$(B)/fuzz/replay_struct: $(patsubst %,$(B)/fuzz/%.o,replay fuzz_struct memory tool_types)
 $(B)/fuzz/check_selftest: $(patsubst %,$(B)/fuzz/%.o,check_selftest damage $(CHECKS))
 $(REPLAYS): $(FOREIGN) $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a -pthread
@@ -181,18 +182,24 @@ $(FUZZ)/fuzz_build $(FUZZ)/fuzz_api: $(SOURCES) $(NATIVE:%=$(B)/usdt_tracepoints
                                      $(wildcard *.h fuzz/*.h) $(O)/build/last
 	@mkdir -p $(FUZZ)
 	$(FUZZ_CC) -std=c11 $(WARN) $(ARCHFLAGS) -I. $(FUZZ_FLAGS) -o $@ $(filter %.c %.o,$^) -pthread
-$(FUZZ)/fuzz_dump: fuzz/fuzz_dump.c tools/decode.c tools/elf.c tools/types.c usdt_struct.c usdt_types.c \
+$(FUZZ)/fuzz_dump: fuzz/fuzz_dump.c fuzz/memory.c tools/decode.c tools/elf.c tools/types.c usdt_struct.c usdt_types.c \
                    $(CHECKS:%=fuzz/%.c) $(wildcard *.h tools/*.h fuzz/*.h) \
                    $(O)/build/last
 	@mkdir -p $(FUZZ)
 	$(FUZZ_CC) -std=c11 $(WARN) $(ARCHFLAGS) -I. $(FUZZ_FLAGS) -o $@ $(filter %.c,$^)
 
+$(FUZZ)/fuzz_struct: fuzz/fuzz_struct.c fuzz/memory.c tools/types.c usdt_struct.c usdt_types.c \
+                     $(wildcard *.h tools/*.h) $(O)/build/last
+	@mkdir -p $(FUZZ)
+	$(FUZZ_CC) -std=c11 $(WARN) $(ARCHFLAGS) -I. $(FUZZ_FLAGS) -o $@ $(filter %.c,$^)
+
 RUN_FUZZ = -runs=$(RUNS) -print_final_stats=1 -artifact_prefix=$(FUZZ)/
-fuzz: $(FUZZ)/fuzz_build $(FUZZ)/fuzz_api $(FUZZ)/fuzz_dump
-	@mkdir -p $(FUZZ)/build $(FUZZ)/api $(FUZZ)/dump
+fuzz: $(FUZZ)/fuzz_build $(FUZZ)/fuzz_api $(FUZZ)/fuzz_dump $(FUZZ)/fuzz_struct
+	@mkdir -p $(FUZZ)/build $(FUZZ)/api $(FUZZ)/dump $(FUZZ)/struct
 	$(FUZZ)/fuzz_build $(RUN_FUZZ) -max_len=1024 -dict=fuzz/types.dict $(FUZZ)/build fuzz/corpus/build
 	$(FUZZ)/fuzz_api $(RUN_FUZZ) -max_len=256 $(FUZZ)/api fuzz/corpus/api
 	$(FUZZ)/fuzz_dump $(RUN_FUZZ) -max_len=8192 $(FUZZ)/dump fuzz/corpus/dump
+	$(FUZZ)/fuzz_struct $(RUN_FUZZ) -max_len=2048 -dict=fuzz/types.dict $(FUZZ)/struct fuzz/corpus/struct
 
 demo: $(O)/usdt
 	@$(RUNNER) $(O)/usdt demo

@@ -158,6 +158,8 @@
     RULE(ELF_GIVEN_BUILD_ID, "the build-id is the one that was returned")                  \
     RULE(ELF_CODE_SITE, "what is at the site is what the kernel expects")                  \
     RULE(ELF_CODE_PAGE, "the nop that becomes a call is in one page")                      \
+    RULE(ELF_TYPES, "descriptions are printable ASCII, with tabs and newlines, and a NUL behind each") \
+    RULE(ELF_GIVEN_TYPES, "they are those that were given")                                \
     RULE(ELF_GIVEN_MORE, "functions and types are those that were given")                  \
     RULE(ELF_GIVEN_SLOTS, "the text has room for every slot, and less than a page to spare") \
     RULE(ELF_GIVEN_STUBS, "the text is stubs and nothing else")
@@ -190,6 +192,8 @@ struct check_given {
     const unsigned char *code;
     size_t slot_size, site, enabled_site;
     bool semaphores; /* ELF: each slot has one */
+    const char *types; /* ELF: descriptions, a NUL behind each; types_size 0: there are none */
+    size_t types_size;
     bool direct; /* the site is the 10-byte nop behind the nop (Linux on x86_64) */
     /* DOF: addresses of slot 0 and of the document; a limit that may be lower than the system's. */
     uint64_t text, dof, below;

@@ -32,7 +32,7 @@ static const struct processor {
 };
 
 /* The sections that tracers look for. Those of facts/linux.md's order come first, in that order. */
-enum { TEXT, BASE, SEMAPHORES, NOTES, BUILD_ID, MORE, PARTS };
+enum { TEXT, BASE, SEMAPHORES, NOTES, BUILD_ID, MORE, TYPES, PARTS };
 static const struct part {
     const char *name;
     uint32_t type;
@@ -45,6 +45,7 @@ static const struct part {
     [NOTES] = { ".note.stapsdt", SHT_NOTE, 0, SHF_ALLOC, true },
     [BUILD_ID] = { ".note.gnu.build-id", SHT_NOTE, SHF_ALLOC, SHF_ALLOC, true },
     [MORE] = { ".usdt.probes", SHT_PROGBITS, 0, 0, false },
+    [TYPES] = { ".usdt.types", SHT_PROGBITS, 0, 0, false },
 };
 
 struct image {
@@ -598,6 +599,23 @@ static bool judge_more(struct image *image)
     return true;
 }
 
+/* What no tracer reads either; whether it is C is no matter of the image. */
+static bool judge_types(struct image *image)
+{
+    const struct check_given *given = image->given;
+    const Elf64_Shdr *types = &image->part[TYPES];
+    const unsigned char *text = image->bytes + types->sh_offset;
+    uint64_t size = image->index[TYPES] == 0 ? 0 : types->sh_size;
+    for (uint64_t i = 0; i < size; i++)
+        WANT((text[i] >= ' ' && text[i] <= '~') || text[i] == '\t' || text[i] == '\n' || text[i] == '\0', TYPES,
+             "byte %" PRIu64 ": %02x", i, text[i]);
+    WANT(image->index[TYPES] == 0 || (size > 0 && text[size - 1] == '\0'), TYPES, "%" PRIu64 " bytes", size);
+    REQUIRE(given->provider == NULL ||
+                (size == given->types_size && (size == 0 || memcmp(text, given->types, given->types_size) == 0)),
+            GIVEN_TYPES, "%" PRIu64 " bytes, not %zu", size, given->types_size);
+    return true;
+}
+
 /* ---- the text ---- */
 
 static bool judge_text(struct image *image)
@@ -630,5 +648,6 @@ bool check_elf(const struct check_given *given, const unsigned char *bytes, size
     if (image.processor == NULL)
         abort(); /* the caller's fault */
     return judge_header(&image) && judge_segments(&image) && judge_sections(&image) &&
-           judge_build_id(&image) && judge_notes(&image) && judge_more(&image) && judge_text(&image);
+           judge_build_id(&image) && judge_notes(&image) && judge_more(&image) && judge_types(&image) &&
+           judge_text(&image);
 }

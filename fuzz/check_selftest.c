@@ -36,9 +36,10 @@ static const char *const platforms[][2] = {
     { "illumos", "x86_64" }, { "illumos", "i386" },
 };
 
-enum { S_NULL, S_TEXT, S_BASE, S_NOTES, S_ID, S_MORE, S_NAMES };
+enum { S_NULL, S_TEXT, S_BASE, S_NOTES, S_ID, S_MORE, S_TYPES, S_NAMES };
 static const char *const sections[] = { "",          ".text", ".stapsdt.base", ".note.stapsdt",
-                                        ".note.gnu.build-id", ".usdt.probes", ".shstrtab" };
+                                        ".note.gnu.build-id", ".usdt.probes", ".usdt.types", ".shstrtab" };
+static unsigned char types[] = "struct one { int x; };\0enum two {\n\tTWO };";
 
 static int failed;
 static bool is_broken[CHECK_RULES];
@@ -122,6 +123,7 @@ static size_t find_in_elf(const struct work *work, enum place place, unsigned in
     case SHDR: return section_at(work, index);
     case TEXT_BYTES: return (size_t)section_of(work, S_TEXT).sh_offset;
     case MORE_BYTES: return (size_t)section_of(work, S_MORE).sh_offset;
+    case TYPES_BYTES: return (size_t)section_of(work, S_TYPES).sh_offset;
     case ID_NOTE: return (size_t)section_of(work, S_ID).sh_offset;
     case NOTE: return note_at(work, index);
     default: return find_in_note(work, place, index);
@@ -185,8 +187,9 @@ static void build(struct work *work, const struct usdt_platform *platform, bool 
         defs[2] = usdt_create_probe("main", "end", 0, NULL);
         defs[3] = usdt_create_probe(long_function, long_name, 13, many_types);
     }
+    struct usdt_buf described = { .data = types, .len = sizeof types };
     struct usdt_layout layout = { .platform = platform, .provider = "prov-9.x", .module = "mod", .defs = defs,
-                                  .count = 4, .page = 4096, .semaphores = semaphores };
+                                  .count = 4, .page = 4096, .semaphores = semaphores, .types = &described };
     const struct usdt_stub *stub = platform->stub;
     widths[0][0] = -4;
     widths[0][1] = (int)platform->word;
@@ -201,7 +204,7 @@ static void build(struct work *work, const struct usdt_platform *platform, bool 
         .count = 3, .code = work->code, .slot_size = stub->size, .site = stub->site,
         .enabled_site = stub->isenabled_site, .text = platform->word == 4 ? 0xb7700100 : 0x7f1234567100,
         .dof = platform->word == 4 ? 0xb7600000 : 0x7f1234000000, .page = 4096, .slots = 4, .build_id = work->id,
-        .semaphores = semaphores,
+        .semaphores = semaphores, .types = (const char *)types, .types_size = sizeof types,
     };
     struct usdt_buf out = { 0 };
     size_t next = 0;
@@ -576,6 +579,13 @@ static const struct test elf_tests[] = {
     { CHECK_ELF_CODE_SITE, .patches = { BYTE(TEXT_BYTES, 0, 8, 0xcc) } },
     { CHECK_ELF_CODE_SITE, .patches = { { DESC, 0, 0, 8, ADD, 1, 0 } } },
     { CHECK_ELF_CODE_PAGE, .edit = small_page },
+    { CHECK_ELF_TYPES, .patches = { BYTE(TYPES_BYTES, 0, 5, 0x1b) } },
+    { CHECK_ELF_TYPES, .patches = { BYTE(TYPES_BYTES, 0, 5, 0x7f) } },
+    { CHECK_ELF_TYPES, .patches = { SH(TYPES, sh_size, ADD, MINUS(1)) } },
+    { CHECK_ELF_TYPES, .patches = { SH(TYPES, sh_size, SET, 0) } },
+    { CHECK_ELF_GIVEN_TYPES, .patches = { BYTE(TYPES_BYTES, 0, 5, 'x') } },
+    { CHECK_ELF_GIVEN_TYPES, .patches = { SH(TYPES, sh_size, SET, 23) } },
+    { CHECK_ELF_GIVEN_TYPES, .patches = { NAMED(TYPES, NAMES) } },
     { CHECK_ELF_GIVEN_MORE, .patches = { BYTE(MORE_BYTES, 0, 5, 'x') } },
     { CHECK_ELF_GIVEN_MORE, .patches = { SH(MORE, sh_size, ADD, MINUS(1)) } },
     { CHECK_ELF_GIVEN_SLOTS, .edit = more_slots },

@@ -18,7 +18,7 @@ enum place {
     PROVIDER_STRING, FUNCTION_STRING, NAME_STRING, TYPE_STRING,
     /* ELF, of 64 bits */
     EHDR, PHDR /* by type */, SHDR /* of section `index` of sections[] */,
-    TEXT_BYTES, MORE_BYTES, ID_NOTE, NOTE, DESC, ARGUMENTS, NOTE_PROVIDER, NOTE_NAME,
+    TEXT_BYTES, MORE_BYTES, TYPES_BYTES, ID_NOTE, NOTE, DESC, ARGUMENTS, NOTE_PROVIDER, NOTE_NAME,
     /* the slot's code that the judges are given */
     SITE_CODE, ENABLED_CODE,
 };

@@ -31,7 +31,9 @@ struct head {
     uint8_t seed[4];    /* of the changes to the documents */
 };
 static_assert(sizeof(struct head) == 25, "the corpus has it so");
-enum { FLAG_DIRECT = 1, FLAG_AGAIN = 2, FLAG_APPEND = 4, FLAG_SEMAPHORES = 8, FLAG_PAGE_SHIFT = 4 };
+enum { FLAG_DIRECT = 1, FLAG_AGAIN = 2, FLAG_APPEND = 4, FLAG_SEMAPHORES = 8, FLAG_PAGE_SHIFT = 4, FLAG_TYPES = 64 };
+
+static unsigned char description[] = "struct s { int x; };";
 
 static const char *const platforms[][2] = {
     { "linux", "x86_64" },   { "linux", "i386" },   { "linux", "arm64" },    { "macos", "x86_64" },
@@ -267,6 +269,7 @@ static struct check_given given_of(size_t first, size_t next)
         .site = stub->site + (now.layout.direct_call ? 1u : 0u), .enabled_site = stub->isenabled_site,
         .semaphores = now.layout.semaphores, .direct = now.layout.direct_call, .text = now.text_addr, .dof = now.dof_addr,
         .below = now.platform.dof_max, .page = now.layout.page, .slots = now.slots,
+        .types = (const char *)description, .types_size = now.layout.types == NULL ? 0 : sizeof description,
     };
     size_t i = 0;
     while (i < now.probe_count && now.probes[i].slot < first)
@@ -456,6 +459,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     now.layout.direct_call = (head.flags & FLAG_DIRECT) != 0 && now.platform.elf_machine != 0 &&
                              strcmp(now.platform.arch, "x86_64") == 0;
     now.layout.semaphores = (head.flags & FLAG_SEMAPHORES) != 0 && now.slots > 0;
+    struct usdt_buf types = { .data = description, .len = sizeof description };
+    now.layout.types = (head.flags & FLAG_TYPES) != 0 ? &types : NULL;
     addresses(&head);
     build_dof((head.flags & FLAG_APPEND) != 0, (head.flags & FLAG_AGAIN) != 0);
     build_elf((head.flags & FLAG_AGAIN) != 0);

@@ -4,44 +4,10 @@
  */
 #include "tools/tool.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* What decode.c and elf.c have of usdt.c. */
-static void *must(void *memory)
-{
-    if (memory == NULL)
-        abort();
-    return memory;
-}
-
-void *tool_calloc(size_t count, size_t size)
-{
-    return must(calloc(count > 0 ? count : 1, size));
-}
-
-void *tool_realloc(void *old, size_t size)
-{
-    return must(realloc(old, size));
-}
-
-char *tool_strdup(const char *string)
-{
-    return must(strdup(string));
-}
-
-char *tool_format(const char *format, ...)
-{
-    char *text;
-    va_list args;
-    va_start(args, format);
-    int len = vasprintf(&text, format, args);
-    va_end(args);
-    return len < 0 ? must(NULL) : text;
-}
 
 static void need(int holds, const char *what)
 {
@@ -70,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FILE *out = open_memstream(&text, &len);
     need(out != NULL, "no memory");
     /* Nothing lies behind it: a sanitizer sees each byte that is read too many. */
-    uint8_t *bytes = must(malloc(size > 0 ? size : 1));
+    uint8_t *bytes = tool_calloc(size, 1);
     memcpy(bytes, data, size);
     int code = decode(bytes, size, out);
     free(bytes);

@@ -175,7 +175,8 @@ static bool append_member(const struct language *language, const struct usdt_fie
     bool is_text = type->kind == USDT_KIND_CHAR && field->dims == 1, is_wide = type->size == 8;
     bool is_signed = type->kind == USDT_KIND_SIGNED || type->kind == USDT_KIND_CHAR ||
                      (type->kind == USDT_KIND_ENUM && type->constants->has_negative);
-    if (type->kind == USDT_KIND_FLOAT || field->is_flexible || (field->dims > 0 && !is_text))
+    if (type->kind == USDT_KIND_FLOAT || field->is_flexible || (field->dims > 0 && !is_text) ||
+        (field->bits > 0 && language == &dtrace))
         return false;
     if (is_text) {
         append(format, tool_strdup("%s"));
@@ -199,11 +200,10 @@ static void append_members(struct how *how, const struct language *language, con
                            char **format, char **values, const char *before)
 {
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
-        const char *suffix = language == &dtrace && field->name != NULL && types_is_d_word(field->name) ? "_" : "";
-        char *member = tool_format("%s%s%s", path, field->name != NULL ? field->name : "", suffix);
+        char *name = types_member(of, field, language == &dtrace), *member = tool_format("%s%s", path, name);
         unsigned price = field->type.kind == USDT_KIND_STRING || field->dims > 0 ? OF_STRING : OF_NUMBER;
         if (field->type.kind == USDT_KIND_STRUCT && field->dims == 0) {
-            char *inner = field->name == NULL ? tool_strdup(path) : tool_format("%s.", member);
+            char *inner = name[0] == '\0' ? tool_strdup(path) : tool_format("%s.", member);
             if (field->name != NULL)
                 append(format, tool_format("%s%s={", before, field->name));
             append_members(how, language, field->type.of, inner, format, values, field->name == NULL ? before : "");
@@ -220,11 +220,13 @@ static void append_members(struct how *how, const struct language *language, con
                 free(*format);
                 *format = kept;
                 free(member);
+                free(name);
                 continue;
             }
         }
         before = " ";
         free(member);
+        free(name);
     }
 }
 
@@ -567,6 +569,10 @@ static void show_header(const struct how *how)
         printf("# The file says where %zu of the %zu arguments are: the others are left out.\n", how->count, count);
     if (how->elsewhere > 0)
         printf("# Other files of this process have a probe of this name, too: those hits are not shown.\n");
+    for (size_t i = 0; i < how->count; i++)
+        if (value_real_size(how->arguments[i].type) != 0)
+            printf("# Argument %zu is shown as the bits of a floating-point number: usdt trace shows the number, and\n"
+                   "# doc/cookbook.md has what bpftrace and dtrace take to show it.\n", i + 1);
     bool may_point = false;
     int word = how->file->wide ? 8 : 4;
     for (size_t i = 0; how->probe->types == NULL && i < how->count; i++)

@@ -82,17 +82,18 @@ char *elf_next_argument(const struct elf_probe *, size_t i, const char **operand
 char *elf_arguments(const struct elf_probe *);
 
 struct usdt_struct;
+struct usdt_field;
 /* types.c: reads the descriptions of a file, if they are good. */
 void types_read(struct elf_file *, const char *text, size_t size);
 void types_free(struct elf_file *);
 /* The structure that a C type points to, as "const struct req *" does; NULL: it is not described, or is something else. */
 const struct usdt_struct *types_pointee(const struct elf_file *, const char *type);
-/* "struct req", of which the name may be that of a typedef. To be freed. */
+/* "struct usdt_req": the name that it has in what types_definitions() prints. To be freed. */
 char *types_name(const struct elf_file *, const struct usdt_struct *);
 /* One line of C that describes a structure, and all that it has and points to, by C's own types only. To be freed. */
 char *types_definitions(const struct elf_file *, const struct usdt_struct *const *, size_t count, bool for_d);
-/* Whether a member's name is one that D does not take: then its name there has a _ behind it. */
-bool types_is_d_word(const char *name);
+/* A member's name in them; "": it has none, and its members are the structure's own. To be freed. */
+char *types_member(const struct usdt_struct *, const struct usdt_field *, bool for_d);
 
 /* fetch.c: how a value of a C type is to be shown. NULL, a type that is not known: as a number. */
 enum type_kind { TYPE_NUMBER, TYPE_POINTER, TYPE_STRING } type_kind(const char *type);
@@ -140,6 +141,8 @@ void process_free(struct process_probes *);
 struct value_plan *value_plan(const struct process_probe *, const char **fetches);
 void value_print(const struct value_plan *, pid_t pid, const char *printed, FILE *out);
 void value_free(struct value_plan *);
+/* 4 of a float, 8 of a double, else 0. */
+unsigned value_real_size(const char *type);
 
 /*
  * decode.c: prints what a DOF document or an ELF image holds, and what each system says of it. TOOL_DONE: one accepts

@@ -83,11 +83,14 @@ const struct usdt_struct *types_pointee(const struct elf_file *file, const char 
 
 /* ---- as text ---- */
 
-/* A structure without a tag has the name of its typedef; "" if there is none either. To be freed. */
+/*
+ * A structure without a tag has the name of its typedef; "" if there is none either. To be freed. A bpftrace that knows
+ * the kernel's types takes "struct req" for the kernel's, and refuses another: so names begin with usdt_ here.
+ */
 static char *tag_of(const struct usdt_types *types, const struct usdt_struct *of)
 {
     if (of->tag != NULL)
-        return tool_strdup(of->tag);
+        return tool_format("usdt_%s", of->tag);
     const struct usdt_alias *alias = types->aliases;
     while (alias != NULL && (alias->type.kind != USDT_KIND_STRUCT || alias->type.of != of))
         alias = alias->next;
@@ -95,8 +98,8 @@ static char *tag_of(const struct usdt_types *types, const struct usdt_struct *of
         return tool_strdup("");
     for (const struct usdt_struct *other = types->structs; other != NULL; other = other->next)
         if (other->tag != NULL && strcmp(other->tag, alias->name) == 0)
-            return tool_format("%s_", alias->name);
-    return tool_strdup(alias->name);
+            return tool_format("usdt_%s_", alias->name);
+    return tool_format("usdt_%s", alias->name);
 }
 
 char *types_name(const struct elf_file *file, const struct usdt_struct *of)
@@ -106,14 +109,20 @@ char *types_name(const struct elf_file *file, const struct usdt_struct *of)
     return name;
 }
 
-bool types_is_d_word(const char *name)
+/* D has words of its own, and no members without a name. */
+char *types_member(const struct usdt_struct *of, const struct usdt_field *field, bool for_d)
 {
     static const char *const words[] = { "counter", "import", "offsetof", "probe", "provider", "self", "string", "stringof",
                                          "this", "translator", "xlate", "userland" };
-    size_t i = 0;
-    while (i < sizeof words / sizeof words[0] && strcmp(name, words[i]) != 0)
-        i++;
-    return i < sizeof words / sizeof words[0];
+    unsigned number = 0;
+    for (const struct usdt_field *before = of->fields; before != field; before = before->next)
+        number += before->name == NULL;
+    if (field->name == NULL)
+        return for_d ? tool_format("unnamed%u", number) : tool_strdup("");
+    for (size_t i = 0; for_d && i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(field->name, words[i]) == 0)
+            return tool_format("%s_", field->name);
+    return tool_strdup(field->name);
 }
 
 struct printer {
@@ -141,7 +150,7 @@ static void print_type(struct printer *printer, const struct usdt_type *type)
     case USDT_KIND_FLOAT: fprintf(printer->out, type->size == 4 ? "float " : "double "); break;
     case USDT_KIND_ENUM:
         if (type->constants->tag != NULL)
-            fprintf(printer->out, "enum %s ", type->constants->tag);
+            fprintf(printer->out, "enum usdt_%s ", type->constants->tag);
         else
             fprintf(printer->out, type->constants->has_negative ? "int " : "unsigned int ");
         break;
@@ -164,20 +173,47 @@ static void print_type(struct printer *printer, const struct usdt_type *type)
     }
 }
 
+/* D's bit-fields lie elsewhere than C's, and it has no arrays without a size: for it there are bytes in their place, and
+   more of them to say what they do to an alignment. */
+static unsigned d_align(const struct usdt_type *type)
+{
+    unsigned align = 1;
+    for (const struct usdt_field *field = type->kind == USDT_KIND_STRUCT ? type->of->fields : NULL; field != NULL;
+         field = field->next)
+        if (field->bits == 0 && !field->is_flexible && d_align(&field->type) > align)
+            align = d_align(&field->type);
+    return type->kind == USDT_KIND_STRUCT ? align : type->align;
+}
+
+static void print_padding(struct printer *printer, unsigned from, unsigned to, unsigned align)
+{
+    if ((from + align - 1) / align * align < to)
+        fprintf(printer->out, "unsigned char unused%u[%u]; ", from, to - from);
+}
+
 static void print_fields(struct printer *printer, const struct usdt_struct *of)
 {
+    unsigned end = 0, align = d_align(&(struct usdt_type){ .kind = USDT_KIND_STRUCT, .of = (struct usdt_struct *)(uintptr_t)of });
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
+        if (printer->for_d && (field->bits > 0 || field->is_flexible))
+            continue;
+        if (printer->for_d && !of->is_union)
+            print_padding(printer, end, field->offset, d_align(&field->type));
+        char *name = types_member(of, field, printer->for_d);
         print_type(printer, &field->type);
-        if (field->name != NULL)
-            fprintf(printer->out, "%s%s", field->name, printer->for_d && types_is_d_word(field->name) ? "_" : "");
+        fprintf(printer->out, "%s", name);
+        free(name);
         if (field->is_flexible)
-            fprintf(printer->out, printer->for_d ? "[1]" : "[]");
+            fprintf(printer->out, "[]");
         for (unsigned i = 0; i < field->dims; i++)
             fprintf(printer->out, "[%u]", field->dim[i]);
         if (field->bits > 0)
             fprintf(printer->out, " : %u", field->bits);
         fprintf(printer->out, "; ");
+        end = field->offset + field->type.size * (unsigned)usdt_field_elements(field);
     }
+    if (printer->for_d)
+        print_padding(printer, of->is_union ? 0 : end, of->size, align);
 }
 
 static void print_enum(struct printer *printer, const struct usdt_enum *of)
@@ -187,7 +223,7 @@ static void print_enum(struct printer *printer, const struct usdt_enum *of)
             return;
     printer->enums = tool_realloc(printer->enums, (printer->enum_count + 1) * sizeof *printer->enums);
     printer->enums[printer->enum_count++] = of;
-    fprintf(printer->out, "enum %s { ", of->tag);
+    fprintf(printer->out, "enum usdt_%s { ", of->tag);
     for (const struct usdt_constant *c = of->constants; c != NULL; c = c->next)
         fprintf(printer->out, "%s = %lld%s", c->name, (long long)c->value, c->next != NULL ? ", " : " }; ");
 }

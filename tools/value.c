@@ -129,12 +129,13 @@ static void plan_struct(struct value_plan *plan, const struct usdt_struct *of, c
         plan_fields(plan, of, 0, piece, address, level);
 }
 
-/* Whether a type is a float or a double, and nothing else; its size. */
-static unsigned real_size(const char *type)
+unsigned value_real_size(const char *type)
 {
     unsigned size = 0;
     char word[16];
     int len;
+    if (type == NULL)
+        return 0;
     for (; sscanf(type, " %15[a-z]%n", word, &len) == 1; type += len)
         if (strcmp(word, "double") == 0 || strcmp(word, "float") == 0)
             size += word[0] == 'd' ? 8 : 4;
@@ -146,7 +147,7 @@ static unsigned real_size(const char *type)
 static void plan_argument(struct value_plan *plan, const struct elf_operand *operand, const char *type, struct view *view)
 {
     char expression[256];
-    unsigned real = type == NULL ? 0 : real_size(type);
+    unsigned real = value_real_size(type);
     view->of = types_pointee(plan->file, type);
     view->kind = NOTHING;
     if (real != 0 && operand->bytes == (int)real && fetch_value(plan->file, operand, expression, sizeof expression)) {
