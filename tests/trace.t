@@ -9,6 +9,7 @@ use USDT::Tracer;
 
 my $out = $ENV{O} // '.';
 my $usdt = "$out/usdt";
+my $cc = $ENV{CC} || 'cc';
 plan skip_all => "$usdt runs in a user-mode emulator, whose /proc shows the emulator's memory" if @USDT::Program::RUNNER;
 my $TIME = qr/\d\d:\d\d:\d\d\.\d{6}/;
 
@@ -112,6 +113,88 @@ sub endings {
     is_deeply([left()], [], 'and has removed what was left');
 }
 
+# Has a program fire once for each line that it is sent, until usdt trace has printed hits of all of its probes, so many.
+sub described {
+    my ($count, @program) = @_;
+    my $program = USDT::Program->new(program => [@program]);
+    is($program->receive, 'ready', 'a program with structures');
+    my $tracer = USDT::Tracer->start($usdt, 'trace', '-p', $program->pid, '--count', $count, 'described');
+    $tracer->until(sub { $tracer->output =~ /Ctrl-C ends it$/m });
+    ok(USDT::Tracer::wait_for(20, sub { $program->send(''); $program->receive; $tracer->ended }), 'its hits are shown');
+    my @hits = hits($program, $tracer->output);
+    is($program->quit, 0, 'the program ended well');
+    is_deeply([left()], [], 'nothing is left');
+    return @hits;
+}
+
+sub structures {
+    my @hits = described(2, "$ENV{B}/tests/described");
+    my ($hit) = grep { /request/ } @hits;
+    my $second = '{id=2, path="/second", at={x=0, y=0}, state=IDLE, flags=0, rest=0, small=0, is_new=false, name="", '
+        . 'table={{0, 0, 0}, {0, 0, 0}}, corners={{x=0, y=0}, {x=0, y=0}}, ratio=0, half=0, none=NULL, words={NULL, NULL}, '
+        . 'number=0, bytes={0, 0, 0, 0}, origin=NULL, next=NULL, opaque=NULL, big=0}';
+    is($hit, 'described:request {id=-7, path="/cart", at={x=3, y=-4}, state=BUSY, flags=5, rest=8000, small=-8, is_new=true, '
+        . 'name="twelve chars", table={{1, 2, 3}, {4, 5, 65535}}, corners={{x=1, y=2}, {x=3, y=4}}, ratio=0.1, half=-0.5, '
+        . 'none=NULL, words={"one", "two"}, number=67305985, bytes={1, 2, 3, 4}, origin={x=100, y=-200}, '
+        . "next=$second, opaque=0x1000, big=-9000000000} NULL 42", 'every kind of member, and what it points to');
+    my ($numbers) = grep { /measure/ } @hits;
+    is($numbers, 'described:measure -1234.5 0.33333334 42', 'a double, and a float');
+}
+
+# What is too much, not there, or only says so.
+sub odd_structures {
+    my $dir = File::Temp->newdir;
+    open my $source, '>', "$dir/odd.c" or die $!;
+    print $source <<'END';
+#include "usdt.h"
+#include <stdio.h>
+#include <string.h>
+#define TYPES(...) __VA_ARGS__ static const char text[] = #__VA_ARGS__;
+TYPES(
+struct large { char text[600]; int behind; };
+struct list { struct list *next; int n; };
+struct many { const char *s[100]; int n; };
+union number { double d; long long i; unsigned char b[8]; };
+typedef struct { short h[20]; char c[2][4]; int n; } unnamed_t;
+struct tail { int n; int more[]; };
+)
+int main(void)
+{
+    const char *types[] = { "struct large *", "struct list *", "struct list *", "struct many *", "const union number *const", "unnamed_t *",
+        "struct tail *", "struct nobody *", "struct list", "struct large **" };
+    usdt_provider_t *p = usdt_create_provider("described", "main");
+    usdt_probedef_t *d = usdt_create_probe("f", "odd", 10, types);
+    if (usdt_provider_add_type(p, text) != 0 || usdt_provider_add_probe(p, d) != 0 || usdt_provider_enable(p) != 0)
+        return fprintf(stderr, "%s\n", usdt_errstr(p)), 1;
+    static struct large large;
+    memset(large.text, 'x', sizeof large.text);
+    static struct list third = { NULL, 3 }, second = { &third, 2 }, first = { &second, 1 };
+    static struct many many = { .s = { "a", "b" }, .n = 1 };
+    static union number number = { .i = 0x3ff8000000000000 };
+    static unnamed_t unnamed = { { 1, 2 }, { "one", "two" }, 3 };
+    static struct tail tail = { 7 };
+    puts("ready");
+    fflush(stdout);
+    for (int c; (c = getchar()) != EOF;) {
+        if (c != '\n')
+            continue;
+        USDT_PROBE(d->probe, &large, &first, 16, &many, &number, &unnamed, &tail, 4096, 5, 6);
+        puts("ok");
+        fflush(stdout);
+    }
+    usdt_provider_free(p);
+    return 0;
+}
+END
+    close $source;
+    is(system("$cc -I. -o $dir/odd $dir/odd.c $out/libusdt.a -pthread"), 0, 'it compiles') or return;
+    my ($hit) = described(1, "$dir/odd");
+    my @lines = ('{text="' . 'x' x 512 . '", behind=...}', '{next={next=0x, n=2}, n=1}', '0x10 (fault)',
+        '{s={"a", "b", ' . ('NULL, ' x 14) . '...}, n=...}', '{d=1.5, i=4609434218613702656, b={0, 0, 0, 0, 0, 0, 248, 63}}',
+        '{h={1, 2, ' . '0, ' x 14 . '...}, c={"one", "two"}, n=3}', '{n=7, more=...}', '0x1000 5 0x6');
+    is($hit =~ s/(?<=next=0x)[0-9a-f]+//r, 'described:odd ' . join(' ', @lines), 'as much as is read, and how it is');
+}
+
 # More hits than the buffers hold, while nobody prints.
 sub drops {
     my $program = USDT::Program->new;
@@ -149,6 +232,8 @@ subtest 'what is asked wrongly' => sub {
 USDT::Tracer::with(ftrace => '64 bits: values', sub { values_of(64) });
 my ($path, $why) = USDT::Program->path(32);
 USDT::Tracer::subtest_unless($path ? USDT::Tracer::missing('ftrace') : $why, '32 bits: values', sub { values_of(32) });
+USDT::Tracer::with(ftrace => 'structures and doubles', \&structures);
+USDT::Tracer::with(ftrace => 'odd structures', \&odd_structures);
 USDT::Tracer::with(ftrace => 'odd strings', \&odd_strings);
 USDT::Tracer::with(ftrace => 'a path with a blank', \&odd_path);
 USDT::Tracer::with(ftrace => 'one process of two', \&only_this_process);

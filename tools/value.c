@@ -21,7 +21,7 @@
 /* The kernel takes 128 of them of an event, in a line of 4096 bytes, arrays of up to 64 elements (trace_probe.h:
    MAX_TRACE_ARGS, trace.c: WRITE_BUFSIZE, MAX_ARRAY_LEN), and prints a page. */
 enum {
-    MOST_FETCHES = 120, MOST_TEXT = 3500, MOST_BYTES = 1024, /* of all structures of an event */
+    MOST_FETCHES = 120, MOST_TEXT = 3500, MOST_BYTES = 1280, /* of all structures of an event */
     PIECE = 512,     /* of one structure */
     MOST_LEVELS = 2, /* what a structure points to is followed, what that points to is not */
     MOST_ELEMENTS = 16,
