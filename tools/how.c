@@ -53,7 +53,7 @@ struct how {
     size_t count;
     bool any_unfit, any_odd;
     bool gdb_knows; /* the words that the note has for the arguments' places */
-    unsigned spent; /* of MEMBERS_BUDGET, in the program that is written */
+    unsigned spent; /* of the room for members, in the program that is written */
     bool is_short;  /* it has not all members */
 };
 
@@ -116,14 +116,12 @@ struct language {
     const char *wide;                 /* the length that printf wants of 8 bytes */
     const char *casts[2][4];          /* unsigned and signed, of 1, 2, 4, 8 bytes */
     bool has_members;
-    const char *text, *text_end;      /* around a member that is an array of char */
-    const char *wide_member;          /* the length that printf wants of a member of 8 bytes */
 };
 
 static const struct language bpftrace = {
     .most = 12, .argument = "arg", .string = "str(", .string_end = ")", .wide = "l",
     .casts = { { "(uint8)", "(uint16)", "(uint32)", "(uint64)" }, { "(int8)", "(int16)", "(int32)", "(int64)" } },
-    .has_members = true, .text = "", .text_end = "", .wide_member = "ll",
+    .has_members = true,
 };
 static const struct language gdb = {
     .most = 12, .argument = "$_probe_arg", .string = "(char *)", .string_end = "", .wide = "ll",
@@ -133,7 +131,7 @@ static const struct language dtrace = {
     .most = 10, .argument = "arg", .string = "copyinstr(", .string_end = ")", .wide = "",
     .casts = { { "(uint8_t)", "(uint16_t)", "(uint32_t)", "(uint64_t)" },
                { "(int8_t)", "(int16_t)", "(int)", "(int64_t)" } },
-    .has_members = true, .text = "stringof(", .text_end = ")", .wide_member = "",
+    .has_members = true,
 };
 
 /*
@@ -163,70 +161,92 @@ static char *by_register(const struct how *how, const struct argument *argument)
 
 /* ---- members ---- */
 
-/* bpftrace 0.17 has what printf() is given on a stack of 512 bytes: a string takes 64 there. 5 strings and 40 numbers
-   were seen to fit. */
-enum { MEMBERS_BUDGET = 400, OF_STRING = 72, OF_NUMBER = 8 };
+/*
+ * What one program can print of members, in units of 8 bytes: a number is one. bpftrace 0.17 has what printf() is given
+ * on a stack of 512 bytes, a string takes 64 there; dtrace has 256 bytes for copyin(), and few strings.
+ */
+enum { BPFTRACE_ROOM = 50, BPFTRACE_STRING = 9, DTRACE_ROOM = 30, DTRACE_STRING = 5 };
 
-/* " id=%d" and ", ((struct req *)arg0)->id" for each member that the language can print; false: it is left out. */
-static bool append_member(const struct language *language, const struct usdt_field *field, const char *path, char **format,
-                          char **values)
+static bool is_signed_member(const struct usdt_type *type)
+{
+    return type->kind == USDT_KIND_SIGNED || type->kind == USDT_KIND_CHAR ||
+           (type->kind == USDT_KIND_ENUM && type->constants->has_negative);
+}
+
+/* A member of a program's structure for bpftrace, which reads it where `path` names it. */
+static char *bpftrace_member(const struct usdt_field *field, const char *path)
+{
+    return tool_format(field->type.kind == USDT_KIND_STRING ? "str(%s)" : "%s", path);
+}
+
+/* The same for dtrace, at an address. By `->` behind copyin() 2.0.7 shows numbers that are off by where it has put them,
+   so each is copied alone. Of a NULL pointer it would show nothing but an error. */
+static char *dtrace_member(const struct usdt_field *field, size_t argument, const char *address)
+{
+    static const char *const words[] = { [1] = "char", [2] = "short", [4] = "int", [8] = "long long" };
+    const struct usdt_type *type = &field->type;
+    if (field->dims > 0)
+        return tool_format("arg%zu == 0 ? \"NULL\" : copyinstr(%s, %u)", argument, address, field->dim[0] + 1);
+    bool is_pointer = type->kind == USDT_KIND_STRING || type->kind == USDT_KIND_POINTER;
+    char *cast = is_pointer ? tool_strdup("uintptr_t") : tool_format("%s%s", is_signed_member(type) ? type->size == 1
+                                                                     ? "signed " : "" : "unsigned ", words[type->size]);
+    char *value = tool_format("*(%s *)copyin(%s, %u)", cast, address, type->size);
+    char *text = type->kind == USDT_KIND_STRING
+                     ? tool_format("arg%zu == 0 || %s == 0 ? \"NULL\" : copyinstr(%s)", argument, value, value)
+                     : tool_format("arg%zu == 0 ? 0 : %s", argument, value);
+    free(cast);
+    free(value);
+    return text;
+}
+
+/* " id=%d" and ", ((struct req *)arg0)->id"; false: the language cannot print it, or there is no room. */
+static bool append_member(struct how *how, const struct language *language, const struct usdt_field *field, size_t argument,
+                          const char *before, const char *path, char **format, char **values)
 {
     const struct usdt_type *type = &field->type;
-    bool is_text = type->kind == USDT_KIND_CHAR && field->dims == 1, is_wide = type->size == 8;
-    bool is_signed = type->kind == USDT_KIND_SIGNED || type->kind == USDT_KIND_CHAR ||
-                     (type->kind == USDT_KIND_ENUM && type->constants->has_negative);
-    if (type->kind == USDT_KIND_FLOAT || field->is_flexible || (field->dims > 0 && !is_text) ||
-        (field->bits > 0 && language == &dtrace))
+    bool for_d = language == &dtrace, is_text = type->kind == USDT_KIND_CHAR && field->dims == 1;
+    bool is_string = is_text || type->kind == USDT_KIND_STRING, is_pointer = type->kind == USDT_KIND_POINTER;
+    unsigned price = !is_string ? 1 : for_d ? DTRACE_STRING : BPFTRACE_STRING, room = for_d ? DTRACE_ROOM : BPFTRACE_ROOM;
+    if (type->kind == USDT_KIND_FLOAT || field->is_flexible || (field->dims > 0 && !is_text) || (field->bits > 0 && for_d) ||
+        how->spent + price > room)
         return false;
-    if (is_text) {
-        append(format, tool_strdup("%s"));
-        append(values, tool_format(", %s%s%s", language->text, path, language->text_end));
-    } else if (type->kind == USDT_KIND_STRING) {
-        append(format, tool_strdup("%s"));
-        append(values, language == &dtrace ? tool_format(", %s == 0 ? \"NULL\" : copyinstr((uintptr_t)%s)", path, path)
-                                           : tool_format(", str(%s)", path));
-    } else if (type->kind == USDT_KIND_POINTER) {
-        append(format, tool_strdup(language == &dtrace ? "0x%x" : "%p"));
-        append(values, tool_format(language == &dtrace ? ", (uint64_t)%s" : ", %s", path));
-    } else {
-        append(format, tool_format("%%%s%c", is_wide ? language->wide_member : "", is_signed ? 'd' : 'u'));
-        append(values, tool_format(", %s", path));
-    }
+    how->spent += price;
+    const char *percent = is_string ? "%s" : is_pointer ? for_d ? "0x%x" : "%p"
+                          : type->size == 8 && !for_d ? is_signed_member(type) ? "%lld" : "%llu"
+                                                      : is_signed_member(type) ? "%d" : "%u";
+    append(format, tool_format("%s%s=%s", before, field->name, percent));
+    char *value = for_d ? dtrace_member(field, argument, path) : bpftrace_member(field, path);
+    append(values, tool_format(", %s", value));
+    free(value);
     return true;
 }
 
-/* Also those of members, and of structures without a name. `path` ends with -> or a dot. */
-static void append_members(struct how *how, const struct language *language, const struct usdt_struct *of, const char *path,
-                           char **format, char **values, const char *before)
+/* Also those of members, and of structures without a name. `path` is that of the structure: "((struct req *)arg0)->",
+   and for dtrace its address; with `name`, that of the structure, it is the argument itself. */
+static void append_members(struct how *how, const struct language *language, const struct usdt_struct *of, size_t argument,
+                           const char *path, const char *name, char **format, char **values, const char *before)
 {
+    bool for_d = language == &dtrace;
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
-        char *name = types_member(of, field, language == &dtrace), *member = tool_format("%s%s", path, name);
-        unsigned price = field->type.kind == USDT_KIND_STRING || field->dims > 0 ? OF_STRING : OF_NUMBER;
+        char *word = types_member(of, field, for_d);
+        char *member = !for_d ? tool_format("%s%s", path, word)
+                       : name != NULL ? tool_format("%s + offsetof(%s, %s)", path, name, word)
+                       : field->offset > 0 ? tool_format("%s + %u", path, field->offset) : tool_strdup(path);
         if (field->type.kind == USDT_KIND_STRUCT && field->dims == 0) {
-            char *inner = name[0] == '\0' ? tool_strdup(path) : tool_format("%s.", member);
-            if (field->name != NULL)
-                append(format, tool_format("%s%s={", before, field->name));
-            append_members(how, language, field->type.of, inner, format, values, field->name == NULL ? before : "");
+            char *inner = for_d || field->name != NULL ? tool_format("%s%s", member, for_d ? "" : ".") : tool_strdup(path);
+            append(format, field->name == NULL ? tool_strdup("") : tool_format("%s%s={", before, field->name));
+            append_members(how, language, field->type.of, argument, inner, NULL, format, values,
+                           field->name == NULL ? before : "");
             append(format, tool_strdup(field->name != NULL ? "}" : ""));
             free(inner);
+            before = " ";
+        } else if (append_member(how, language, field, argument, before, member, format, values)) {
+            before = " ";
         } else {
-            char *label = tool_format("%s%s=", before, field->name != NULL ? field->name : ""), *kept = tool_strdup(*format);
-            append(format, label);
-            if (how->spent + price <= MEMBERS_BUDGET && append_member(language, field, member, format, values)) {
-                how->spent += price;
-                free(kept);
-            } else {
-                how->is_short = true;
-                free(*format);
-                *format = kept;
-                free(member);
-                free(name);
-                continue;
-            }
+            how->is_short = true;
         }
-        before = " ";
         free(member);
-        free(name);
+        free(word);
     }
 }
 
@@ -257,9 +277,9 @@ static char *printf_of(struct how *how, const struct language *language, size_t 
         }
         if (argument->of != NULL && language->has_members) {
             char *name = types_name(how->file, argument->of);
-            char *path = language == &dtrace ? tool_format("this->a%zu->", i) : tool_format("((%s *)%s)->", name, value);
+            char *path = language == &dtrace ? tool_strdup(value) : tool_format("((%s *)%s)->", name, value);
             append(&format, tool_strdup(" {"));
-            append_members(how, language, argument->of, path, &format, &values, "");
+            append_members(how, language, argument->of, i, path, name, &format, &values, "");
             append(&format, tool_strdup("}"));
             free(name);
             free(path);
@@ -538,14 +558,7 @@ static void show_dtrace(struct how *how)
     say_left_out(how, dtrace.most);
     char *values = printf_of(how, &dtrace, dtrace.most, ""), *script = definitions(how, &dtrace);
     say_short(how);
-    append(&script, tool_format("%s$target:::%s { ", how->probe->provider, how->probe->name));
-    for (size_t i = 0; i < how->count && i < dtrace.most; i++)
-        if (how->arguments[i].of != NULL) {
-            char *name = types_name(how->file, how->arguments[i].of);
-            append(&script, tool_format("this->a%zu = (%s *)copyin(arg%zu, sizeof (%s)); ", i, name, i, name));
-            free(name);
-        }
-    append(&script, tool_format("printf(%s); }", values));
+    append(&script, tool_format("%s$target:::%s { printf(%s); }", how->probe->provider, how->probe->name, values));
     char *word = quoted(script);
     printf("dtrace -p %d -n %s\n", (int)how->pid, word);
     free(word);

@@ -210,10 +210,11 @@ static void print_fields(struct printer *printer, const struct usdt_struct *of)
         if (field->bits > 0)
             fprintf(printer->out, " : %u", field->bits);
         fprintf(printer->out, "; ");
-        end = field->offset + field->type.size * (unsigned)usdt_field_elements(field);
+        unsigned behind = field->offset + field->type.size * (unsigned)usdt_field_elements(field);
+        end = behind > end ? behind : end;
     }
     if (printer->for_d)
-        print_padding(printer, of->is_union ? 0 : end, of->size, align);
+        print_padding(printer, of->is_union && (end + align - 1) / align * align < of->size ? 0 : end, of->size, align);
 }
 
 static void print_enum(struct printer *printer, const struct usdt_enum *of)

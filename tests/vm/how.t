@@ -16,7 +16,7 @@ my $pid = $program->pid;
 $program->provide('p', 'how', 'mod', twelve => ['int8_t', 'uint16_t', 'int', 'long', 'char *', ('int') x 6, 'char *']);
 my @values = (map({ "i:$_" } -1, 65535, -300, -1), 's:five', map({ "i:-$_" } 6 .. 11), 's:twelve');
 my @twelve = (-1, 65535, -300, -1, 'five', map({ -$_ } 6 .. 11), 'twelve');
-sub fire { $program->ok('fire', 'twelve', @values) }
+my $fire = sub { $program->ok('fire', 'twelve', @values) };
 
 like(qx{./usdt list -p $pid}, qr/^$pid\thow:twelve\tno\tint8_t, uint16_t, .*char \*\t\S+\.so$/m, 'usdt list');
 
@@ -24,7 +24,7 @@ like(qx{./usdt list -p $pid}, qr/^$pid\thow:twelve\tno\tint8_t, uint16_t, .*char
 sub hit {
     my ($command, $pattern) = @_;
     my $tracer = USDT::Tracer->start('setsid', 'sh', '-c', $command);
-    ok($tracer->until(sub { fire(); sleep 0.2; $tracer->output =~ $pattern }), 'shows a hit');
+    ok($tracer->until(sub { $fire->(); sleep 0.2; $tracer->output =~ $pattern }), 'shows a hit');
     my ($hit) = $tracer->stop('-INT') =~ $pattern;
     note $tracer->output;
     return [split ' ', ($hit // '') =~ tr/"//dr];
@@ -32,15 +32,38 @@ sub hit {
 
 is_deeply(hit("exec ./usdt trace -p $pid how", qr/ how:twelve (.*)$/m), \@twelve, 'usdt trace, with all values');
 
-my $text = qx{./usdt how -p $pid how:twelve};
-my %how = map { /^# (\w+)/ ? ($1 => $_) : () } split /\n\n/, $text; # of two for bpftrace, the new one's
+# By tracer, what `usdt how` prints; of two for bpftrace, the new one's.
+sub how {
+    my ($of, $probe) = @_;
+    return map { /^# (\w+)/ ? ($1 => $_) : () } split /\n\n/, qx{./usdt how -p $of $probe};
+}
+my %how = how($pid, 'how:twelve');
 is_deeply(hit($how{bpftrace}, qr/^twelve (.*)$/m), \@twelve, 'bpftrace of today, with all values');
+my $why = !$dtprobed ? 'there is no dtrace here'
+    : qx{dtrace -l -n BEGIN 2>&1} =~ m{dtrace/[\d.]+/\w+\.d", line} ? 'this dtrace does not start on this kernel without a help (see dtrace.t)'
+    : '';
 SKIP: {
-    skip 'there is no dtrace here', 1 if !$dtprobed;
-    skip 'this dtrace does not start on this kernel without a help (see dtrace.t)', 1
-        if qx{dtrace -l -n BEGIN 2>&1} =~ m{dtrace/[\d.]+/\w+\.d", line};
+    skip $why, 1 if $why;
     is_deeply(hit($how{dtrace}, qr/:twelve +twelve (.*)$/m), [@twelve[0 .. 9]], 'dtrace, with the ten that it takes');
 }
 is($program->quit, 0, 'the program ended well');
+
+# Structures: in the programs that are printed, and read.
+my ($described) = glob 'build/*/tests/described';
+my $other = USDT::Program->new(program => ["./$described"]);
+is($other->receive, 'ready', 'a program that describes structures');
+$fire = sub { $other->send(''); $other->receive };
+%how = how($other->pid, 'described:request');
+sub members { my ($hit) = @_; return [grep { !/^(?:origin|next)=/ } @$hit] }
+my @before = ('{id=-7', 'path=/cart', 'at={x=3', 'y=-4}', 'state=7');
+my @behind = ('number=67305985', 'opaque=0x1000', 'big=-9000000000}', '{x=0', 'y=0}', '42');
+is_deeply(members(hit($how{bpftrace}, qr/^request (.*)$/m)), [@before, qw(flags=5 rest=8000 small=-8 is_new=1 name=twelve chars none=),
+    @behind], 'bpftrace of today shows the members');
+SKIP: {
+    skip $why, 1 if $why;
+    is_deeply(members(hit($how{dtrace}, qr/:request +request (.*)$/m)), [@before, qw(small=-8 is_new=1 name=twelve chars none=NULL),
+        @behind], 'dtrace those that it has no bit-fields for');
+}
+is($other->quit, 0, 'the program ended well');
 $dtprobed->stop('TERM') if $dtprobed;
 done_testing;
