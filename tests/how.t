@@ -244,6 +244,67 @@ subtest 'a provider with semaphores' => sub {
     is($program->quit, 0, 'the program ended well');
 };
 
+# The programs for bpftrace and dtrace contain the structures. (dtrace's run in the machine of tests/vm.)
+subtest 'structures' => sub {
+    my $program = USDT::Program->new(program => ["$ENV{B}/tests/described"]);
+    is($program->receive, 'ready', 'a program that describes them');
+    my $fire = sub { $program->send(''); $program->receive };
+    my $how = how($program->pid, 'described:request');
+    my $common = 'struct usdt_point { int x; int y; }; enum usdt_state { IDLE = 0, BUSY = 7, DONE = -1 }; struct usdt_req { int id; '
+        . 'char *path; struct usdt_point at; enum usdt_state state; BITS signed char small; unsigned char is_new; char name[12]; '
+        . 'unsigned short table[2][3]; struct usdt_point corners[2]; double ratio; float half; char *none; char *words[2]; union { '
+        . 'unsigned int number; unsigned char bytes[4]; } UNNAMED; struct usdt_point *origin; struct usdt_req *next; void *opaque; '
+        . 'long long big; }; ';
+    my $for_bpftrace = $common =~ s/BITS/unsigned int flags : 3; unsigned int rest : 13;/r =~ s/UNNAMED//r;
+    my $for_d = $common =~ s/BITS/unsigned char unused28[2];/r =~ s/UNNAMED/unnamed0/r;
+    like($how->{bpftrace}, qr/ -e '\Q$for_bpftrace\Eusdt:/, 'by C\'s own types');
+    like($how->{dtrace}, qr/ -n '\Q$for_d\Edescribed\$target:::request /, 'and as D takes them');
+    like($how->{$_}, qr/^# Some members are left out: floating-point numbers, arrays, /m, "$_: says what it leaves out")
+        for qw(bpftrace dtrace);
+    like($how->{dtrace}, qr/, arg0 == 0 \? 0 : \*\(int \*\)copyin\(arg0 \+ offsetof\(struct usdt_req, at\) \+ 4, 4\), /,
+        'dtrace reads each member alone, and none of NULL');
+    my $tool = bpftrace_is_new() && $how->{new} ? 'new' : 'bpftrace';
+    USDT::Tracer::with(bpftrace => 'bpftrace prints the members', sub {
+        my ($hit) = run($tool, 'request', $how, $fire, 1);
+        is("@$hit" =~ s/(origin|next)=0x[0-9a-f]+/$1/gr, '{id=-7 path=/cart at={x=3 y=-4} state=7 flags=5 rest=8000 small=-8 is_new=1 '
+            . 'name=twelve chars none= number=67305985 origin next opaque=0x1000 big=-9000000000} {x=0 y=0} 42', 'with their values');
+    }) if !$sanitized;
+    like(how($program->pid, 'described:measure')->{text}, qr/^# Argument 1 is shown as the bits of a floating-point number: usdt trace /m,
+        'of a double, what shows it');
+    is($program->quit, 0, 'the program ended well');
+};
+
+# Structures in each other, of each other, by typedef, and with words of D.
+subtest 'odd structures' => sub {
+    my $program = USDT::Program->new;
+    $program->ok(provider => 'p', 'howtypes', 'mod');
+    $program->ok(type => 'p', 'typedef struct { int n; struct { char c; } inner; struct later *later; enum { ONE } e; } thing_t; '
+        . 'struct later { thing_t thing; struct later *self; char string; struct unknown *u; };');
+    $program->ok(type => 'p', 'struct flex { short probe; unsigned bits : 5; long long more[]; }; union u { int i; bool b; };');
+    $program->ok(probe => 'd', 'f', 'one', 'thing_t *', 'const struct flex *', 'union u *const', 'struct unknown *', 'thing_t');
+    $program->ok(add => 'p', 'd');
+    $program->ok(enable => 'p');
+    my $how = how($program->pid, 'howtypes:one');
+    my $bits = USDT::Program::native_bits();
+    if ($bits == 32) {
+        unlike($how->{bpftrace}, qr/struct usdt_/, 'tracers lay structures out for 64 bits: not of a program of 32');
+    } else {
+        my $common = 'struct usdt_thing_t { int n; struct { char c; } inner; struct usdt_later *later; unsigned int e; TAIL}; ';
+        my $later = 'struct usdt_later { struct usdt_thing_t thing; struct usdt_later *self; char STRING; struct usdt_unknown *u; };';
+        like($how->{bpftrace}, qr/'\Q@{[ $common =~ s{TAIL}{}r ]}\Estruct usdt_flex \{ short probe; unsigned int bits : 5; long long more\[\]; \}; /,
+            'what is pointed to comes behind');
+        like($how->{bpftrace}, qr/ union usdt_u \{ int i; unsigned char b; \}; \Q@{[ $later =~ s{STRING}{string}r ]}\E usdt:/, 'once');
+        like($how->{dtrace}, qr/struct usdt_flex \{ short probe_; unsigned char unused2\[6\]; \}; /, 'D has no array without a size');
+        like($how->{dtrace}, qr/ char string_; /, 'nor members of the names of its words');
+        USDT::Tracer::with(bpftrace => 'bpftrace takes them', sub {
+            my $fire = sub { $program->ok('fire', 'd', ('i:0') x 3, 'i:16', 'i:17') };
+            my ($hit) = run(bpftrace_is_new() && $how->{new} ? 'new' : 'bpftrace', 'one', $how, $fire, 1);
+            like("@$hit", qr/^\{n=0 inner=\{c=0\} later=(?:\(nil\)|0x0|0) e=0\} \{probe=0 bits=0\} \{i=0 b=0\} 0x10 17$/, 'NULL reads as 0');
+        }) if !$sanitized;
+    }
+    is($program->quit, 0, 'the program ended well');
+};
+
 subtest 'names with - and .' => sub {
     my $program = USDT::Program->new;
     $program->provide('p', 'how-to.do', 'mod', 'a-b.c' => ['int']);

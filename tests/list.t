@@ -81,6 +81,31 @@ subtest 'other programs' => sub {
     }
 };
 
+subtest 'described structures' => sub {
+    my $program = USDT::Program->new;
+    my @texts = ('struct req { int id; const char *path; };', 'union either { int i; float f; };');
+    $program->ok('provider', 'p', 'described', 'mod');
+    $program->ok('probe', $_, 'func', $_, 'struct req *') for qw(one two);
+    $program->ok('type', 'p', $_) for @texts;
+    $program->ok('add', 'p', $_) for qw(one two);
+    $program->ok('enable', 'p');
+    $program->provide('q', 'plain', 'mod', a => ['struct req *']);
+    my $pid = $program->pid;
+    my $image = USDT::Image->of($program, 'described')->path;
+    my (undef, $text) = usdt('list', '-p', $pid);
+    is(scalar(() = $text =~ /\n/g), 3, 'lines of probes only, where nobody asks for more');
+    my (undef, $more) = usdt('list', '-p', $pid, '--types');
+    is($more, "$text\n// $image\n$texts[0]\n$texts[1]\n", '--types: as the program gave them, once for each file');
+    my $json = JSON::PP->new->decode((usdt('list', '--json', '-p', $pid))[1]);
+    is_deeply([map { $_->{structures} } @$json], [("$texts[0]\n$texts[1]") x 2, undef], 'JSON, of each probe');
+    like((usdt('dump', $image))[1], qr/^structures\n  \Q$texts[0]\E\n  \Q$texts[1]\E\n\naccepted\?$/m, 'usdt dump has them, too');
+    SKIP: {
+        skip 'script (package bsdutils) is not installed', 1 if !USDT::Build::find_program('script');
+        my (undef, $shown) = run({}, 'script', '-qc', "$usdt list -p $pid described", '/dev/null');
+        like($shown =~ tr/\r//dr, qr{\A +PID .*\n(?:.*\n){2}\n// \Q$image\E\n\Q$texts[0]\E\n}, 'on a terminal they are shown');
+    }
+};
+
 subtest 'completion by bash' => sub {
     plan skip_all => 'bash is not installed' if !grep { -x "$_/bash" } split /:/, $ENV{PATH};
     my $program = USDT::Program->new;
@@ -179,6 +204,8 @@ subtest 'hostile files' => sub {
     my $dir = File::Temp->newdir;
     my $program = USDT::Program->new;
     $program->provide('p', 'good', 'mod', a => ['int']);
+    $program->ok(@$_) for ['type', 'p', 'struct large { int members[8], more[9]; }; enum e { A, B }; ' . '/* and so on */ ' x 40],
+        ['disable', 'p'], ['enable', 'p'];
     my $bytes = do { open my $file, '<:raw', USDT::Image->of($program)->path or die $!; local $/; <$file> };
     srand 1;
     my $failed = 0;
