@@ -137,6 +137,12 @@ struct printer {
 
 static void print_fields(struct printer *printer, const struct usdt_struct *of);
 
+/* DTrace 2.0.7 gives an enum no room in a structure: there it is an int. */
+static bool has_enum(const struct printer *printer, const struct usdt_enum *of)
+{
+    return of->tag != NULL && !printer->for_d;
+}
+
 /* By C's own words, as wide as in the file's machine. */
 static void print_type(struct printer *printer, const struct usdt_type *type)
 {
@@ -149,7 +155,7 @@ static void print_type(struct printer *printer, const struct usdt_type *type)
     case USDT_KIND_BOOL: fprintf(printer->out, "unsigned char "); break; /* D knows no other */
     case USDT_KIND_FLOAT: fprintf(printer->out, type->size == 4 ? "float " : "double "); break;
     case USDT_KIND_ENUM:
-        if (type->constants->tag != NULL)
+        if (has_enum(printer, type->constants))
             fprintf(printer->out, "enum usdt_%s ", type->constants->tag);
         else
             fprintf(printer->out, type->constants->has_negative ? "int " : "unsigned int ");
@@ -244,7 +250,7 @@ static void print_parts(struct printer *printer, const struct usdt_struct *of)
 {
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
         const struct usdt_type *type = &field->type;
-        if (type->kind == USDT_KIND_ENUM && type->constants->tag != NULL)
+        if (type->kind == USDT_KIND_ENUM && has_enum(printer, type->constants))
             print_enum(printer, type->constants);
         else if (type->kind == USDT_KIND_STRUCT && has_name(printer, type->of))
             print_struct(printer, type->of);
