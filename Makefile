@@ -234,13 +234,13 @@ bench: $(B)/bench/bench
 	@$(RUNNER) $< $(BENCH)
 
 # What doc/cookbook.md traces, as it has it built.
-$(B)/examples/server: examples/server.c $(SOURCES) $(NATIVE:%=usdt_tracepoints_%.s) $(B)/flags
+$(B)/examples/%: examples/%.c $(SOURCES) $(NATIVE:%=usdt_tracepoints_%.s) $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ARCHFLAGS) -g -fno-omit-frame-pointer -I. -o $@ $(filter %.c %.s,$^) -pthread
 
 # DTrace and newer kernels than this machine's, emulated: tests/vm/machine --help says what it needs.
 KERNELS ?= trixie sid
-test-dtrace: $(O)/test_usdt $(O)/usdt $(B)/tests/threads $(B)/examples/server
+test-dtrace: $(O)/test_usdt $(O)/usdt $(B)/tests/threads $(B)/tests/described $(B)/examples/server $(B)/examples/sensor
 	-@$(MAKE) -s $(B)/bench/bench
 	-@command -v npm > /dev/null && npm ci --prefix bindings/node --silent > /dev/null
 	@O=$(O) tests/vm/machine $(KERNELS)

@@ -26,7 +26,7 @@ delete $ENV{CFLAGS};
 my ($build, @start) = @{ $subject->{steps} };
 USDT::Cookbook::type($dir, { steps => [$build] });
 is($build->{printed} . $build->{errors}, '', 'the server is built as it says') or BAIL_OUT('no server');
-is(scalar @recipes, 11, 'there are so many recipes');
+is(scalar @recipes, 12, 'there are so many recipes');
 
 for my $recipe (@recipes) {
     my $text = join "\n", map { $_->{command} } @{ $recipe->{steps} };

@@ -121,6 +121,17 @@ subtest 'examples/interpreter.c' => sub {
     }
 };
 
+subtest 'examples/sensor.c' => sub {
+    my $program = compiled('examples/sensor.c', "$cc -std=c11");
+    my $sensor = running($program);
+    my $why = $shows_strings ? USDT::Tracer::missing('ftrace') : 'ftrace reads eight bytes of a pointer';
+    USDT::Tracer::subtest_unless($why, 'usdt trace', sub {
+        my @hits = map { "$_->[1] $_->[2]" } traced($sensor->{pid}, 6, 'sensor');
+        is(scalar(grep { /^reading \{id=\d+, place="roof", state=BROKEN, bar=0\} -3\.0625$/ } @hits), 2, 'a structure, and a double');
+    });
+    $sensor->stop('TERM');
+};
+
 subtest 'examples/server.c' => sub {
     my $program = compiled('examples/server.c', "$cc -std=c11");
     my $server = running($program, '--port', 0, '--load', 4);

@@ -245,7 +245,7 @@ subtest 'a provider with semaphores' => sub {
 };
 
 # The programs for bpftrace and dtrace contain the structures. (dtrace's run in the machine of tests/vm.)
-subtest 'structures' => sub {
+USDT::Tracer::subtest_unless(USDT::Program::native_bits() == 64 ? '' : 'they are shown of 64-bit programs', 'structures', sub {
     my $program = USDT::Program->new(program => ["$ENV{B}/tests/described"]);
     is($program->receive, 'ready', 'a program that describes them');
     my $fire = sub { $program->send(''); $program->receive };
@@ -264,6 +264,8 @@ subtest 'structures' => sub {
         for qw(bpftrace dtrace);
     like($how->{dtrace}, qr/, arg0 == 0 \? 0 : \*\(int \*\)copyin\(arg0 \+ offsetof\(struct usdt_req, at\) \+ 4, 4\), /,
         'dtrace reads each member alone, and none of NULL');
+    like($how->{dtrace}, qr/ : \(int8_t\)\*\(unsigned char \*\)copyin\(arg0 \+ offsetof\(struct usdt_req, small\), 1\), /,
+        'and gives a narrow one its sign');
     my $tool = bpftrace_is_new() && $how->{new} ? 'new' : 'bpftrace';
     USDT::Tracer::with(bpftrace => 'bpftrace prints the members', sub {
         my ($hit) = run($tool, 'request', $how, $fire, 1);
@@ -273,7 +275,7 @@ subtest 'structures' => sub {
     like(how($program->pid, 'described:measure')->{text}, qr/^# Argument 1 is shown as the bits of a floating-point number: usdt trace /m,
         'of a double, what shows it');
     is($program->quit, 0, 'the program ended well');
-};
+});
 
 # Structures in each other, of each other, by typedef, and with words of D.
 subtest 'odd structures' => sub {

@@ -188,9 +188,11 @@ static char *dtrace_member(const struct usdt_field *field, size_t argument, cons
     if (field->dims > 0)
         return tool_format("arg%zu == 0 ? \"NULL\" : copyinstr(%s, %u)", argument, address, field->dim[0] + 1);
     bool is_pointer = type->kind == USDT_KIND_STRING || type->kind == USDT_KIND_POINTER;
-    char *cast = is_pointer ? tool_strdup("uintptr_t") : tool_format("%s%s", is_signed_member(type) ? type->size == 1
-                                                                     ? "signed " : "" : "unsigned ", words[type->size]);
-    char *value = tool_format("*(%s *)copyin(%s, %u)", cast, address, type->size);
+    /* Through a pointer a char has no sign there; by a cast it gets one. */
+    bool is_signed = is_signed_member(type) && type->size >= 4;
+    const char *narrow = is_signed || !is_signed_member(type) ? "" : dtrace.casts[1][type->size - 1];
+    char *cast = is_pointer ? tool_strdup("uintptr_t") : tool_format("%s%s", is_signed ? "" : "unsigned ", words[type->size]);
+    char *value = tool_format("%s*(%s *)copyin(%s, %u)", narrow, cast, address, type->size);
     char *text = type->kind == USDT_KIND_STRING
                      ? tool_format("arg%zu == 0 || %s == 0 ? \"NULL\" : copyinstr(%s)", argument, value, value)
                      : tool_format("arg%zu == 0 ? 0 : %s", argument, value);
