@@ -257,9 +257,9 @@ USDT_API int usdt_provider_use_semaphores(usdt_provider_t *provider);
  * The text is copied: definitions of struct, union, enum and typedef, with members of arithmetic types (by their names
  * in C and <stdint.h>), enums, pointers, arrays, bit-fields and structures; comments; no preprocessor, no attributes.
  * What it names must be described in it or in one that was added before; pointers may be to what is not. All texts of
- * a provider together have at most 32767 bytes. The same text again changes nothing. It is in all images that are
- * published from now on: to be called before usdt_provider_enable(). A probe that is published already shows it from
- * the next usdt_provider_disable() and usdt_provider_enable() on.
+ * a provider together have at most 32768 bytes, a NUL behind each. The same text again changes nothing. It is in all
+ * images that are published from now on: to be called before usdt_provider_enable(). A probe that is published already
+ * shows it from the next usdt_provider_disable() and usdt_provider_enable() on.
  *
  * 0; -1 and USDT_ERROR_INVALID where the text is no such description: the message says what is wrong, and begins
  * with line and column, "description 1:14: ...". Since 2.0.

@@ -31,10 +31,10 @@ enum { NT_STAPSDT = 3, NT_GNU_BUILD_ID = 3 };
 enum { SEGMENTS = 2, SECTIONS = 7 }; /* and one more of each for the semaphores, and of these for types */
 
 /* Sections, by their place in the names. */
-static const char names[] = "\0.note.gnu.build-id\0.text\0.stapsdt.base\0.note.stapsdt\0.shstrtab\0.probes\0.usdt.probes"
-                            "\0.usdt.types";
-enum { NAME_BUILD_ID = 1, NAME_TEXT = 20, NAME_BASE = 26, NAME_NOTES = 40, NAME_NAMES = 54, NAME_PROBES = 64, NAME_MORE = 72,
-       NAME_TYPES = 85 };
+static const char names[] = "\0.note.gnu.build-id\0.text\0.stapsdt.base\0.note.stapsdt\0.shstrtab\0.probes"
+                            "\0.usdt.probes\0.usdt.types";
+enum { NAME_BUILD_ID = 1, NAME_TEXT = 20, NAME_BASE = 26, NAME_NOTES = 40, NAME_NAMES = 54, NAME_PROBES = 64,
+       NAME_MORE = 72, NAME_TYPES = 85 };
 
 static void put_word(struct usdt_buf *out, const struct usdt_platform *platform, uint64_t value)
 {

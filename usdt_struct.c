@@ -54,7 +54,8 @@ static bool refuse(struct parser *parser, struct token token, const char *rule)
 {
     char what[50] = "the end";
     if (token.kind != END)
-        snprintf(what, sizeof what, "\"%.*s%s\"", token.len < 40 ? (int)token.len : 40, token.at, token.len > 40 ? "..." : "");
+        snprintf(what, sizeof what, "\"%.*s%s\"", token.len < 40 ? (int)token.len : 40, token.at,
+                 token.len > 40 ? "..." : "");
     return refuse_at(parser, token.at, what, rule);
 }
 
@@ -366,7 +367,8 @@ static bool read_words(struct parser *parser, struct usdt_type *type)
 {
     struct words words = { 0 };
     struct token first = parser->token;
-    for (unsigned *word; skip_qualifiers(parser, false) && (word = word_of(&words, parser->token)) != NULL; next(parser))
+    unsigned *word;
+    for (; skip_qualifiers(parser, false) && (word = word_of(&words, parser->token)) != NULL; next(parser))
         ++*word;
     unsigned widths = words.chars + words.shorts + (words.longs > 0);
     if (words.longs > 0 && next_is(parser, "double"))
@@ -376,8 +378,9 @@ static bool read_words(struct parser *parser, struct usdt_type *type)
         return refuse(parser, first, no_type);
     unsigned size = words.chars > 0 ? 1 : words.shorts > 0 ? 2 : words.longs == 0 ? 4 : words.longs == 2 ? 8
                     : parser->machine->word;
-    enum usdt_kind kind = words.is_unsigned ? USDT_KIND_UNSIGNED : USDT_KIND_SIGNED;
-    *type = number_type(parser, words.chars > 0 && words.is_signed + words.is_unsigned == 0 ? USDT_KIND_CHAR : kind, size);
+    bool is_plain = words.is_signed + words.is_unsigned == 0;
+    *type = number_type(parser, words.is_unsigned ? USDT_KIND_UNSIGNED
+                                : words.chars > 0 && is_plain ? USDT_KIND_CHAR : USDT_KIND_SIGNED, size);
     return !parser->failed;
 }
 
@@ -398,7 +401,8 @@ static bool read_named(struct parser *parser, struct usdt_type *type)
     else if (is(token, "float") || is(token, "double"))
         *type = number_type(parser, USDT_KIND_FLOAT, is(token, "float") ? 4 : 8);
     else if (size != 0)
-        *type = number_type(parser, size < 0 ? USDT_KIND_SIGNED : USDT_KIND_UNSIGNED, (unsigned)(size < 0 ? -size : size));
+        *type = size < 0 ? number_type(parser, USDT_KIND_SIGNED, (unsigned)-size)
+                         : number_type(parser, USDT_KIND_UNSIGNED, (unsigned)size);
     else if (token.kind != WORD)
         return refuse_for(parser, "is where a type is wanted");
     else if (is_keyword(token))
@@ -410,8 +414,8 @@ static bool read_named(struct parser *parser, struct usdt_type *type)
 
 static bool is_type_word(struct token token)
 {
-    static const char *const words[] = { "char", "short", "int", "long", "signed", "unsigned", "float", "double", "void",
-                                         "bool", "_Bool", "_Complex", "struct", "union", "enum" };
+    static const char *const words[] = { "char", "short", "int", "long", "signed", "unsigned", "float", "double",
+                                         "void", "bool", "_Bool", "_Complex", "struct", "union", "enum" };
     return IS_ONE_OF(token, words);
 }
 
@@ -419,6 +423,7 @@ static bool is_type_word(struct token token)
 static bool read_type(struct parser *parser, struct usdt_type *type, bool *is_anonymous)
 {
     struct words none = { 0 };
+    *type = (struct usdt_type){ .kind = USDT_KIND_VOID };
     *is_anonymous = false;
     if (!skip_qualifiers(parser, false))
         return false;
@@ -448,7 +453,8 @@ static bool add_constant(struct parser *parser, struct usdt_enum *to, struct usd
     to->has_negative |= *value < 0;
     to->has_large |= *value > INT32_MAX;
     if (*value < INT32_MIN || *value > UINT32_MAX || (to->has_negative && to->has_large))
-        return refuse(parser, name, "makes the enum wider than an int; its constants must fit into an int, or an unsigned one");
+        return refuse(parser, name, "makes the enum wider than an int; its constants must fit into an int, or an "
+                                    "unsigned one");
     struct usdt_constant *constant = new_node(parser, sizeof *constant);
     if (constant == NULL || (constant->name = copy_of(parser, name)) == NULL)
         return false;
@@ -509,8 +515,8 @@ static uint64_t round_up(uint64_t value, uint64_t to)
    unit of its type. */
 static bool place(struct parser *parser, struct usdt_struct *in, struct usdt_field *field, struct token name)
 {
-    uint64_t align = 8 * (uint64_t)field->type.align, size = 8 * (uint64_t)field->type.size * usdt_field_elements(field);
-    uint64_t at = in->is_union ? 0 : in->used;
+    uint64_t size = 8 * (uint64_t)field->type.size * usdt_field_elements(field);
+    uint64_t align = 8 * (uint64_t)field->type.align, at = in->is_union ? 0 : in->used;
     if (field->is_flexible)
         size = 0;
     if (field->bits == 0 || (at % align + field->bits + align - 1) / align > size / align)
@@ -531,7 +537,8 @@ static bool add_field(struct parser *parser, struct usdt_struct *in, const struc
     if (last != NULL && last->is_flexible)
         return refuse(parser, name, "follows an array without a size; that must be the last member");
     if (given->is_flexible && (in->is_union || last == NULL))
-        return refuse(parser, name, "is an array without a size; it must be the last member of a structure that has others");
+        return refuse(parser, name, "is an array without a size; it must be the last member of a structure that has "
+                                    "others");
     in->members += given->type.kind == USDT_KIND_STRUCT ? given->type.of->members : 1;
     if (in->members > MEMBERS_MAX) /* structures in structures are soon more than anybody can print */
         return refuse(parser, name, "makes the members more than 10000, with those of members, which are the most");
@@ -554,10 +561,11 @@ static bool read_sizes(struct parser *parser, struct usdt_field *field)
     while (accept(parser, "[")) {
         struct token token = parser->token;
         int64_t size = 0;
-        if (field->dims == USDT_DIMS_MAX || field->is_flexible)
-            return refuse(parser, token, field->is_flexible ? "follows a dimension without a size; only the first may have none"
-                                                              ", and then there is no other"
-                                                            : "begins a fifth dimension; at most 4 are allowed");
+        if (field->is_flexible)
+            return refuse(parser, token, "follows a dimension without a size; only the first may have none, and then "
+                                         "there is no other");
+        if (field->dims == USDT_DIMS_MAX)
+            return refuse(parser, token, "begins a fifth dimension; at most 4 are allowed");
         if (accept(parser, "]")) {
             if (field->dims > 0)
                 return refuse(parser, token, "leaves a dimension without a size; give it one");
@@ -566,8 +574,8 @@ static bool read_sizes(struct parser *parser, struct usdt_field *field)
         }
         if (!read_constant(parser, false, &size))
             return false;
-        if (size == 0 || size > STRUCT_MAX || usdt_field_elements(field) * (uint64_t)size > STRUCT_MAX)
-            return refuse(parser, token, size == 0 ? "is no size of an array; for one without a size write []"
+        if (size <= 0 || size > STRUCT_MAX || usdt_field_elements(field) * (uint64_t)size > STRUCT_MAX)
+            return refuse(parser, token, size <= 0 ? "is no size of an array; for one without a size write []"
                                                    : "makes the array too large; 1048576 bytes are the most");
         field->dim[field->dims++] = (unsigned)size;
         if (!expect(parser, "]", "is where the array's ] is wanted; there are no expressions"))
@@ -602,7 +610,8 @@ static bool read_declarator(struct parser *parser, struct usdt_field *field, str
     }
     bool is_bracketed = accept(parser, "(");
     if (is_bracketed) {
-        if (!expect(parser, "*", "is where the * of a pointer to a function is wanted") || !skip_qualifiers(parser, true))
+        if (!expect(parser, "*", "is where the * of a pointer to a function is wanted") ||
+            !skip_qualifiers(parser, true))
             return false;
         field->type = pointer_to(parser, (struct usdt_type){ .kind = USDT_KIND_VOID });
     }
@@ -610,7 +619,8 @@ static bool read_declarator(struct parser *parser, struct usdt_field *field, str
     if (!takes_name(parser, "is where a name is wanted") || !next(parser) || !read_sizes(parser, field))
         return false;
     if (!is_bracketed)
-        return !next_is(parser, "(") || refuse_next(parser, "begins a function, which is no member; a pointer to one is (*name)()");
+        return !next_is(parser, "(") ||
+               refuse_next(parser, "begins a function, which is no member; a pointer to one is (*name)()");
     if (!expect(parser, ")", "is where the ) behind the name is wanted"))
         return false;
     if (next_is(parser, "("))
@@ -640,7 +650,7 @@ static bool has_size(struct parser *parser, const struct usdt_type *type, struct
 static bool read_bits(struct parser *parser, struct usdt_field *field, struct token name)
 {
     struct token token = parser->token;
-    int64_t bits;
+    int64_t bits = 0;
     enum usdt_kind kind = field->type.kind;
     if (field->dims > 0 || field->is_flexible || kind == USDT_KIND_FLOAT || kind == USDT_KIND_POINTER ||
         kind == USDT_KIND_STRING || kind == USDT_KIND_STRUCT || kind == USDT_KIND_VOID)
@@ -648,7 +658,7 @@ static bool read_bits(struct parser *parser, struct usdt_field *field, struct to
     if (!read_constant(parser, false, &bits))
         return false;
     unsigned most = kind == USDT_KIND_BOOL ? 1 : 8 * field->type.size;
-    if (bits == 0 || bits > most)
+    if (bits <= 0 || bits > most)
         return refuse(parser, token, "is no width of this bit-field; 1 to the bits of its type are");
     field->bits = (unsigned)bits;
     return true;
@@ -656,7 +666,7 @@ static bool read_bits(struct parser *parser, struct usdt_field *field, struct to
 
 static bool read_member(struct parser *parser, struct usdt_struct *in)
 {
-    struct usdt_type type = { .kind = USDT_KIND_VOID };
+    struct usdt_type type;
     struct token first = parser->token, name;
     bool is_anonymous;
     if (!read_type(parser, &type, &is_anonymous))
@@ -696,9 +706,12 @@ static bool read_members(struct parser *parser, struct usdt_struct *in)
     next(parser);
     if (next_is(parser, "}"))
         return refuse_next(parser, "ends a structure without a member; it must have one");
-    while (!next_is(parser, "}"))
-        if (parser->token.kind == END ? !refuse_next(parser, "comes before the } of a structure") : !read_member(parser, in))
+    while (!next_is(parser, "}")) {
+        if (parser->token.kind == END)
+            return refuse_next(parser, "comes before the } of a structure");
+        if (!read_member(parser, in))
             return false;
+    }
     in->is_open = false;
     in->is_described = true;
     in->size = (unsigned)(round_up(in->used, 8 * (uint64_t)in->align) / 8);
@@ -730,7 +743,8 @@ static bool read_struct(struct parser *parser, bool is_union, struct usdt_type *
         return refuse(parser, tag, "is the name of an enum already; describe it once");
     struct usdt_struct *found = has_tag ? find_struct(parser->types, tag) : NULL;
     if (found != NULL && found->is_union != is_union)
-        return refuse(parser, tag, found->is_union ? "is a union elsewhere; write union" : "is a struct elsewhere; write struct");
+        return refuse(parser, tag, found->is_union ? "is a union elsewhere; write union"
+                                                   : "is a struct elsewhere; write struct");
     if (found != NULL && has_members && (found->is_described || found->is_open))
         return refuse(parser, tag, "is described already; describe it once, or add the very same text again");
     if (found == NULL && (found = new_struct(parser, tag, is_union)) == NULL)
@@ -787,11 +801,13 @@ static bool read_declaration(struct parser *parser)
 bool usdt_types_parse(struct usdt_types *types, const char *text, size_t len, size_t from,
                       const struct usdt_machine *machine, char why[USDT_WHY_MAX])
 {
-    struct parser parser = { .types = types, .machine = machine, .from = text + from, .end = text + len, .at = text, .why = why };
+    struct parser parser = { .types = types, .machine = machine, .from = text + from, .end = text + len, .at = text,
+                             .why = why };
     *types = (struct usdt_types){ 0 };
     why[0] = '\0';
     if (len > USDT_TYPES_MAX)
-        snprintf(why, USDT_WHY_MAX, "descriptions of %zu bytes: at most %d of a provider are allowed", len, USDT_TYPES_MAX);
+        snprintf(why, USDT_WHY_MAX, "descriptions of %zu bytes: at most %d of a provider are allowed", len,
+                 USDT_TYPES_MAX);
     parser.failed = len > USDT_TYPES_MAX;
     for (size_t i = from; i < len && !parser.failed; i++)
         if ((text[i] < ' ' || text[i] > '~') && !is_blank(text[i])) {

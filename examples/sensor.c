@@ -36,7 +36,9 @@ static uintptr_t bits_of(double value)
 int main(void)
 {
     static struct reading readings[] = {
-        { .place = "kitchen", .bar = 1.0125 }, { .place = "cellar", .bar = 1.0138 }, { .place = "roof", .state = BROKEN },
+        { .place = "kitchen", .bar = 1.0125 },
+        { .place = "cellar", .bar = 1.0138 },
+        { .place = "roof", .state = BROKEN },
     };
     static const double celsius[] = { 21.375, 11.5, -3.0625 };
     const char *types[] = { "struct reading *", "double" };

@@ -22,12 +22,16 @@ static const struct target {
     { { 8, 8, false }, { .wide = true, .machine = EM_AARCH64 } },
 };
 
-static void need(int holds, const char *what)
+__attribute__((noreturn)) static void die(const char *what)
 {
-    if (holds)
-        return;
     fprintf(stderr, "fuzz_struct: %s\n", what);
     abort();
+}
+
+static void need(int holds, const char *what)
+{
+    if (!holds)
+        die(what);
 }
 
 /* "description LINE:COLUMN: WHAT: RULE", where the place is one of the text or just behind it. */
@@ -113,8 +117,8 @@ static void judge_struct(const struct target *target, const struct usdt_struct *
             need(field->name == NULL || other->name == NULL || strcmp(field->name, other->name) != 0,
                  "no two members have one name");
     }
-    need(of->align == align && of->size == up(most, 8 * align) / 8, "a structure's alignment is the most of its members', its "
-                                                                   "size a multiple of that");
+    need(of->align == align && of->size == up(most, 8 * align) / 8,
+         "a structure's alignment is the most of its members', its size a multiple of that");
 }
 
 static const struct usdt_struct *find(const struct usdt_types *types, const char *tag)
@@ -136,13 +140,16 @@ static void judge_same(const struct usdt_struct *of, const struct usdt_struct *a
         while (for_d && other != NULL && other->name != NULL && strncmp(other->name, "unused", 6) == 0 &&
                (field->name == NULL || strcmp(field->name, other->name) != 0))
             other = other->next;
-        need(other != NULL && other->offset == field->offset && other->bit == field->bit && other->bits == field->bits &&
+        if (other == NULL)
+            die("and each member");
+        need(other->offset == field->offset && other->bit == field->bit && other->bits == field->bits &&
                  other->type.size == field->type.size, "and the same members");
         other = other->next;
     }
 }
 
-static void judge_printed(const struct target *target, struct usdt_types *types, const struct usdt_struct *of, bool for_d)
+static void judge_printed(const struct target *target, struct usdt_types *types, const struct usdt_struct *of,
+                          bool for_d)
 {
     struct elf_file file = target->file;
     file.types = types;
@@ -150,7 +157,8 @@ static void judge_printed(const struct target *target, struct usdt_types *types,
     char why[USDT_WHY_MAX], *name = types_name(&file, of), *text = types_definitions(&file, &of, 1, for_d);
     bool done = usdt_types_parse(&again, text, strlen(text), 0, &target->machine, why);
     /* It may be longer than what was given; D's names for what has none may be taken. */
-    if (!done && strncmp(why, "descriptions of ", 16) != 0 && (!for_d || strstr(why, "is the name of a member") == NULL)) {
+    if (!done && strncmp(why, "descriptions of ", 16) != 0 &&
+        (!for_d || strstr(why, "is the name of a member") == NULL)) {
         fprintf(stderr, "%s\n%s\n", text, why);
         need(0, "what is printed is a description");
     }

@@ -50,7 +50,8 @@ int main(void)
     usdt_provider_t *provider = usdt_create_provider("described", "main");
     usdt_probedef_t *request = usdt_create_probe("serve", "request", 3, types);
     usdt_probedef_t *measure = usdt_create_probe("serve", "measure", 3, numbers);
-    if (provider == NULL || request == NULL || measure == NULL || usdt_provider_add_type(provider, TEXT_OF(DESCRIPTION)) != 0 ||
+    if (provider == NULL || request == NULL || measure == NULL ||
+        usdt_provider_add_type(provider, TEXT_OF(DESCRIPTION)) != 0 ||
         usdt_provider_add_probe(provider, request) != 0 || usdt_provider_add_probe(provider, measure) != 0 ||
         usdt_provider_enable(provider) != 0) {
         fprintf(stderr, "%s\n", usdt_errstr(provider));
@@ -59,9 +60,11 @@ int main(void)
     static struct point origin = { 100, -200 };
     static struct req second = { .id = 2, .path = "/second", .state = IDLE };
     static struct req first = {
-        .id = -7, .path = "/cart", .at = { 3, -4 }, .state = BUSY, .flags = 5, .rest = 8000, .small = -8, .is_new = true,
+        .id = -7, .path = "/cart", .at = { 3, -4 }, .state = BUSY, .flags = 5, .rest = 8000, .small = -8,
+        .is_new = true,
         .name = "twelve chars", .table = { { 1, 2, 3 }, { 4, 5, 65535 } }, .corners = { { 1, 2 }, { 3, 4 } },
-        .ratio = 0.1, .half = -0.5f, .words = { "one", "two" }, .number = 0x04030201, .origin = &origin, .next = &second,
+        .ratio = 0.1, .half = -0.5f, .words = { "one", "two" }, .number = 0x04030201, .origin = &origin,
+        .next = &second,
         .opaque = (void *)4096, .big = -9000000000,
     };
     float third = 1.0f / 3;

@@ -335,7 +335,8 @@ static void live_with(usdt_provider_t *provider)
     listen(defs[2]);
     listen(defs[2]);
     check("use_semaphores", provider, usdt_provider_use_semaphores(provider));
-    check("add_type", provider, usdt_provider_add_type(provider, "enum e { A }; typedef struct s { int x; enum e e; } s_t;"));
+    check("add_type", provider,
+          usdt_provider_add_type(provider, "enum e { A }; typedef struct s { int x; enum e e; } s_t;"));
     enable(provider); /* a second image */
     enable(provider);
     if (defs[1] != NULL && usdt_provider_remove_probe(provider, defs[1]) == 0)

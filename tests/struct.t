@@ -493,6 +493,10 @@ struct a { int x[2] : 3; };
     => 1:16: "x": cannot be a bit-field; only an integer can
 struct a { struct { int y; } x : 3; };
     => 1:30: "x": cannot be a bit-field; only an integer can
+enum { A = -1 }; struct a { int x : A; };
+    => 1:37: "A": is no width of this bit-field; 1 to the bits of its type are
+enum { A = -1 }; struct a { int x[A]; };
+    => 1:35: "A": is no size of an array; for one without a size write []
 struct a { int x : ; };
     => 1:20: ";": is no constant; write a number, or a constant of an enum (there are no expressions)
 struct a { int x : y; };

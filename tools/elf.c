@@ -281,7 +281,7 @@ static void read_file(struct reader *reader, struct tables *tables, struct elf_f
     Elf64_Shdr types = find_section(reader, tables, ".usdt.types");
     bytes = types.sh_type == SHT_PROGBITS ? read_part(reader, types.sh_offset, types.sh_size) : NULL;
     if (bytes != NULL)
-        types_read(file, bytes, types.sh_size);
+        types_read(file, bytes, (size_t)types.sh_size);
     free(bytes);
     read_build_id(reader, tables, file);
 }

@@ -156,7 +156,8 @@ bool fetch_takes_path(const char *path)
 }
 
 /* A place, in the kernel's words. */
-static bool read_place(const struct elf_file *file, const struct elf_operand *operand, struct place *place, char value[48])
+static bool read_place(const struct elf_file *file, const struct elf_operand *operand, struct place *place,
+                       char value[48])
 {
     *place = (struct place){ .where = IN_REGISTER };
     bool known = file->machine == EM_AARCH64 ? read_arm64(operand->place, place)

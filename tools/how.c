@@ -179,8 +179,8 @@ static char *bpftrace_member(const struct usdt_field *field, const char *path)
     return tool_format(field->type.kind == USDT_KIND_STRING ? "str(%s)" : "%s", path);
 }
 
-/* The same for dtrace, at an address. By `->` behind copyin() 2.0.7 shows numbers that are off by where it has put them,
-   so each is copied alone. Of a NULL pointer it would show nothing but an error. */
+/* The same for dtrace, at an address. By `->` behind copyin() 2.0.7 shows numbers that are off by where it has put
+   them, so each is copied alone. Of a NULL pointer it would show nothing but an error. */
 static char *dtrace_member(const struct usdt_field *field, size_t argument, const char *address)
 {
     static const char *const words[] = { [1] = "char", [2] = "short", [4] = "int", [8] = "long long" };
@@ -191,7 +191,8 @@ static char *dtrace_member(const struct usdt_field *field, size_t argument, cons
     /* Through a pointer a char has no sign there; by a cast it gets one. */
     bool is_signed = is_signed_member(type) && type->size >= 4;
     const char *narrow = is_signed || !is_signed_member(type) ? "" : dtrace.casts[1][type->size - 1];
-    char *cast = is_pointer ? tool_strdup("uintptr_t") : tool_format("%s%s", is_signed ? "" : "unsigned ", words[type->size]);
+    char *cast = is_pointer ? tool_strdup("uintptr_t")
+                            : tool_format("%s%s", is_signed ? "" : "unsigned ", words[type->size]);
     char *value = tool_format("%s*(%s *)copyin(%s, %u)", narrow, cast, address, type->size);
     char *text = type->kind == USDT_KIND_STRING
                      ? tool_format("arg%zu == 0 || %s == 0 ? \"NULL\" : copyinstr(%s)", argument, value, value)
@@ -202,15 +203,15 @@ static char *dtrace_member(const struct usdt_field *field, size_t argument, cons
 }
 
 /* " id=%d" and ", ((struct req *)arg0)->id"; false: the language cannot print it, or there is no room. */
-static bool append_member(struct how *how, const struct language *language, const struct usdt_field *field, size_t argument,
-                          const char *before, const char *path, char **format, char **values)
+static bool append_member(struct how *how, const struct language *language, const struct usdt_field *field,
+                          size_t argument, const char *before, const char *path, char **format, char **values)
 {
     const struct usdt_type *type = &field->type;
     bool for_d = language == &dtrace, is_text = type->kind == USDT_KIND_CHAR && field->dims == 1;
     bool is_string = is_text || type->kind == USDT_KIND_STRING, is_pointer = type->kind == USDT_KIND_POINTER;
-    unsigned price = !is_string ? 1 : for_d ? DTRACE_STRING : BPFTRACE_STRING, room = for_d ? DTRACE_ROOM : BPFTRACE_ROOM;
-    if (type->kind == USDT_KIND_FLOAT || field->is_flexible || (field->dims > 0 && !is_text) || (field->bits > 0 && for_d) ||
-        how->spent + price > room)
+    unsigned price = !is_string ? 1 : for_d ? DTRACE_STRING : BPFTRACE_STRING;
+    if (type->kind == USDT_KIND_FLOAT || field->is_flexible || (field->dims > 0 && !is_text) ||
+        (field->bits > 0 && for_d) || how->spent + price > (for_d ? DTRACE_ROOM : BPFTRACE_ROOM))
         return false;
     how->spent += price;
     const char *percent = is_string ? "%s" : is_pointer ? for_d ? "0x%x" : "%p"
@@ -225,8 +226,9 @@ static bool append_member(struct how *how, const struct language *language, cons
 
 /* Also those of members, and of structures without a name. `path` is that of the structure: "((struct req *)arg0)->",
    and for dtrace its address; with `name`, that of the structure, it is the argument itself. */
-static void append_members(struct how *how, const struct language *language, const struct usdt_struct *of, size_t argument,
-                           const char *path, const char *name, char **format, char **values, const char *before)
+static void append_members(struct how *how, const struct language *language, const struct usdt_struct *of,
+                           size_t argument, const char *path, const char *name, char **format, char **values,
+                           const char *before)
 {
     bool for_d = language == &dtrace;
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
@@ -235,7 +237,8 @@ static void append_members(struct how *how, const struct language *language, con
                        : name != NULL ? tool_format("%s + offsetof(%s, %s)", path, name, word)
                        : field->offset > 0 ? tool_format("%s + %u", path, field->offset) : tool_strdup(path);
         if (field->type.kind == USDT_KIND_STRUCT && field->dims == 0) {
-            char *inner = for_d || field->name != NULL ? tool_format("%s%s", member, for_d ? "" : ".") : tool_strdup(path);
+            char *inner = !for_d && field->name == NULL ? tool_strdup(path)
+                                                        : tool_format("%s%s", member, for_d ? "" : ".");
             append(format, field->name == NULL ? tool_strdup("") : tool_format("%s%s={", before, field->name));
             append_members(how, language, field->type.of, argument, inner, NULL, format, values,
                            field->name == NULL ? before : "");
@@ -372,7 +375,8 @@ static void show_one_bpftrace(struct how *how, const char *version, const char *
     char *values = printf_of(how, &bpftrace, most, "\\n"), *described = definitions(how, &bpftrace);
     say_short(how);
     const struct elf_probe *probe = how->probe;
-    char *script = tool_format("%susdt:%s:%s:%s { printf(%s); }", described, path, probe->provider, probe->name, values);
+    char *script = tool_format("%susdt:%s:%s:%s { printf(%s); }", described, path, probe->provider, probe->name,
+                               values);
     free(described);
     char *word = quoted(script);
     printf("bpftrace -p %d -e %s\n\n", (int)how->pid, word);

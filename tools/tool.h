@@ -86,7 +86,7 @@ struct usdt_field;
 /* types.c: reads the descriptions of a file, if they are good. */
 void types_read(struct elf_file *, const char *text, size_t size);
 void types_free(struct elf_file *);
-/* The structure that a C type points to, as "const struct req *" does; NULL: it is not described, or is something else. */
+/* The structure that a C type points to, as "const struct req *" does; NULL: it is not described, or something else. */
 const struct usdt_struct *types_pointee(const struct elf_file *, const char *type);
 /* "struct usdt_req": the name that it has in what types_definitions() prints. To be freed. */
 char *types_name(const struct elf_file *, const struct usdt_struct *);

@@ -400,7 +400,7 @@ static int trace(pid_t pid, const struct process_probes *probes, uint64_t count,
     sweep();
     watch_signals(&signals);
     atexit(clean_up);
-    hits = (struct hits){ .pid = pid, .probes = probes, .plans = tool_calloc(probes->count, sizeof *hits.plans),
+    hits = (struct hits){ .pid = pid, .probes = probes, .plans = tool_calloc(probes->count, sizeof(struct value_plan *)),
                           .most = count == 0 ? UINT64_MAX : count };
     int pipe = add_events(probes, hits.plans) ? start(pid) : -1;
     if (pipe < 0) {

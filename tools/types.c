@@ -1,6 +1,6 @@
 /*
- * types.c - the structures that a file describes (.usdt.types): the library's parser reads them, for the file's machine.
- * What does not parse is as if it were not there.
+ * types.c - the structures that a file describes (.usdt.types): the library's parser reads them, for the file's
+ * machine. What does not parse is as if it were not there.
  */
 #include "usdt_internal.h"
 #include "tool.h"
@@ -112,8 +112,8 @@ char *types_name(const struct elf_file *file, const struct usdt_struct *of)
 /* D has words of its own, and no members without a name. */
 char *types_member(const struct usdt_struct *of, const struct usdt_field *field, bool for_d)
 {
-    static const char *const words[] = { "counter", "import", "offsetof", "probe", "provider", "self", "string", "stringof",
-                                         "this", "translator", "xlate", "userland" };
+    static const char *const words[] = { "counter", "import", "offsetof", "probe", "provider", "self", "string",
+                                         "stringof", "this", "translator", "xlate", "userland" };
     unsigned number = 0;
     for (const struct usdt_field *before = of->fields; before != field; before = before->next)
         number += before->name == NULL;
@@ -179,16 +179,21 @@ static void print_type(struct printer *printer, const struct usdt_type *type)
     }
 }
 
-/* D's bit-fields lie elsewhere than C's, and it has no arrays without a size: for it there are bytes in their place, and
-   more of them to say what they do to an alignment. */
-static unsigned d_align(const struct usdt_type *type)
+/* D's bit-fields lie elsewhere than C's, and it has no arrays without a size: for it there are bytes in their place,
+   and more of them to say what they do to an alignment. */
+static unsigned d_align(const struct usdt_type *type);
+static unsigned d_struct_align(const struct usdt_struct *of)
 {
     unsigned align = 1;
-    for (const struct usdt_field *field = type->kind == USDT_KIND_STRUCT ? type->of->fields : NULL; field != NULL;
-         field = field->next)
+    for (const struct usdt_field *field = of->fields; field != NULL; field = field->next)
         if (field->bits == 0 && !field->is_flexible && d_align(&field->type) > align)
             align = d_align(&field->type);
-    return type->kind == USDT_KIND_STRUCT ? align : type->align;
+    return align;
+}
+
+static unsigned d_align(const struct usdt_type *type)
+{
+    return type->kind == USDT_KIND_STRUCT ? d_struct_align(type->of) : type->align;
 }
 
 static void print_padding(struct printer *printer, unsigned from, unsigned to, unsigned align)
@@ -199,7 +204,7 @@ static void print_padding(struct printer *printer, unsigned from, unsigned to, u
 
 static void print_fields(struct printer *printer, const struct usdt_struct *of)
 {
-    unsigned end = 0, align = d_align(&(struct usdt_type){ .kind = USDT_KIND_STRUCT, .of = (struct usdt_struct *)(uintptr_t)of });
+    unsigned end = 0, align = d_struct_align(of);
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
         if (printer->for_d && (field->bits > 0 || field->is_flexible))
             continue;
@@ -228,7 +233,7 @@ static void print_enum(struct printer *printer, const struct usdt_enum *of)
     for (size_t i = 0; i < printer->enum_count; i++)
         if (printer->enums[i] == of)
             return;
-    printer->enums = tool_realloc(printer->enums, (printer->enum_count + 1) * sizeof *printer->enums);
+    printer->enums = tool_realloc(printer->enums, (printer->enum_count + 1) * sizeof(struct usdt_enum *));
     printer->enums[printer->enum_count++] = of;
     fprintf(printer->out, "enum usdt_%s { ", of->tag);
     for (const struct usdt_constant *c = of->constants; c != NULL; c = c->next)
@@ -264,7 +269,7 @@ static void print_struct(struct printer *printer, const struct usdt_struct *of)
     for (size_t i = 0; i < printer->count; i++)
         if (printer->structs[i] == of)
             return;
-    printer->structs = tool_realloc(printer->structs, (printer->count + 1) * sizeof *printer->structs);
+    printer->structs = tool_realloc(printer->structs, (printer->count + 1) * sizeof(struct usdt_struct *));
     printer->structs[printer->count++] = of;
     print_parts(printer, of);
     char *name = types_name(printer->file, of);
@@ -279,7 +284,8 @@ static void print_pointed(struct printer *printer, const struct usdt_struct *of)
 {
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
         const struct usdt_type *type = &field->type;
-        if (type->kind == USDT_KIND_POINTER && type->of != NULL && type->of->is_described && has_name(printer, type->of))
+        if (type->kind == USDT_KIND_POINTER && type->of != NULL && type->of->is_described &&
+            has_name(printer, type->of))
             print_struct(printer, type->of);
         else if (type->kind == USDT_KIND_STRUCT && !has_name(printer, type->of))
             print_pointed(printer, type->of);

@@ -2,7 +2,8 @@
  * value.c - the arguments of a hit: what the kernel's tracer is to fetch of them, and how that is printed.
  *
  * The memory of a structure is fetched as it is, in one piece, and the members are read from that; only what it points
- * to, strings and other structures, is fetched by itself. All is read by the kernel at the hit: later it may be another.
+ * to, strings and other structures, is fetched by itself. All is read by the kernel at the hit: later it may have
+ * changed.
  *
  * A structure is walked twice, for the plan and for printing, in the same order: what is fetched of it is numbered so.
  */
@@ -68,9 +69,10 @@ static int add_fetch(struct value_plan *plan, bool is_string, char *expression)
 
 static void add_slot(struct value_plan *plan, int fetch)
 {
-    if ((plan->slot_count & (plan->slot_count - 1)) == 0)
-        plan->slots = tool_realloc(plan->slots, (plan->slot_count == 0 ? 1 : 2 * plan->slot_count) * sizeof *plan->slots);
-    plan->slots[plan->slot_count++] = fetch;
+    size_t count = plan->slot_count++;
+    if ((count & (count - 1)) == 0)
+        plan->slots = tool_realloc(plan->slots, (count == 0 ? 1 : 2 * count) * sizeof *plan->slots);
+    plan->slots[count] = fetch;
 }
 
 /* So many bytes of a structure are fetched, by two fetches at most. */
@@ -94,8 +96,8 @@ static size_t elements_of(const struct usdt_field *field, size_t at, size_t piec
     return elements < fit ? (size_t)elements : fit;
 }
 
-static void plan_fields(struct value_plan *plan, const struct usdt_struct *of, size_t at, size_t piece, const char *address,
-                        unsigned level)
+static void plan_fields(struct value_plan *plan, const struct usdt_struct *of, size_t at, size_t piece,
+                        const char *address, unsigned level)
 {
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next) {
         size_t offset = at + field->offset, count = elements_of(field, offset, piece);
@@ -144,7 +146,8 @@ unsigned value_real_size(const char *type)
     return type[strspn(type, " ")] == '\0' && (size == 4 || size == 8) ? size : 0;
 }
 
-static void plan_argument(struct value_plan *plan, const struct elf_operand *operand, const char *type, struct view *view)
+static void plan_argument(struct value_plan *plan, const struct elf_operand *operand, const char *type,
+                          struct view *view)
 {
     char expression[256];
     unsigned real = value_real_size(type);
@@ -315,14 +318,17 @@ static uint64_t load_bits(const unsigned char *at, const struct usdt_field *fiel
 
 static void print_number(const struct hit *hit, const struct usdt_type *type, uint64_t value, unsigned bits)
 {
-    bool is_signed = type->kind == USDT_KIND_SIGNED || (type->kind == USDT_KIND_ENUM && type->constants->has_negative) ||
+    bool is_signed = type->kind == USDT_KIND_SIGNED ||
+                     (type->kind == USDT_KIND_ENUM && type->constants->has_negative) ||
                      (type->kind == USDT_KIND_CHAR && hit->plan->file->machine != EM_AARCH64);
-    int64_t wide = is_signed && bits < 64 && (value >> (bits - 1) & 1) != 0 ? (int64_t)(value | UINT64_MAX << bits) : (int64_t)value;
+    bool is_negative = is_signed && bits < 64 && (value >> (bits - 1) & 1) != 0;
+    int64_t wide = (int64_t)(is_negative ? value | UINT64_MAX << bits : value);
     if (type->kind == USDT_KIND_BOOL && value <= 1) {
         fputs(value == 1 ? "true" : "false", hit->out);
         return;
     }
-    for (const struct usdt_constant *c = type->kind == USDT_KIND_ENUM ? type->constants->constants : NULL; c != NULL; c = c->next)
+    const struct usdt_constant *c = type->kind == USDT_KIND_ENUM ? type->constants->constants : NULL;
+    for (; c != NULL; c = c->next)
         if (c->value == wide) {
             fputs(c->name, hit->out);
             return;
@@ -330,12 +336,12 @@ static void print_number(const struct hit *hit, const struct usdt_type *type, ui
     fprintf(hit->out, is_signed ? "%" PRId64 : "%" PRIu64, is_signed ? wide : (int64_t)value);
 }
 
-static void print_fields(struct hit *hit, const struct usdt_struct *of, const unsigned char *bytes, size_t at, size_t piece,
-                         unsigned level, const char *before);
+static void print_fields(struct hit *hit, const struct usdt_struct *of, const unsigned char *bytes, size_t at,
+                         size_t piece, unsigned level, const char *before);
 static void print_struct(struct hit *hit, const struct usdt_struct *of, uint64_t address, unsigned level);
 
-static void print_element(struct hit *hit, const struct usdt_field *field, const unsigned char *bytes, size_t at, size_t piece,
-                          unsigned level)
+static void print_element(struct hit *hit, const struct usdt_field *field, const unsigned char *bytes, size_t at,
+                          size_t piece, unsigned level)
 {
     const struct usdt_type *type = &field->type;
     uint64_t value = type->kind == USDT_KIND_STRUCT ? 0 : field->bits > 0 ? load_bits(bytes + at, field)
@@ -395,8 +401,8 @@ static void print_array(struct hit *hit, const struct usdt_field *field, unsigne
     fputc('}', hit->out);
 }
 
-static void print_fields(struct hit *hit, const struct usdt_struct *of, const unsigned char *bytes, size_t at, size_t piece,
-                         unsigned level, const char *before)
+static void print_fields(struct hit *hit, const struct usdt_struct *of, const unsigned char *bytes, size_t at,
+                         size_t piece, unsigned level, const char *before)
 {
     for (const struct usdt_field *field = of->fields; field != NULL; field = field->next, before = ", ") {
         size_t offset = at + field->offset, count = elements_of(field, offset, piece), element = 0;
