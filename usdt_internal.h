@@ -119,11 +119,6 @@ bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX]);
 /* The width of a type in bytes, negative if it is signed; at most a word. */
 int usdt_type_size(const struct usdt_platform *, const char *type);
 
-/* usdt_probe.c. Every probe but that of usdt_probe_never() is a part of this. */
-struct usdt_own_probe {
-    usdt_probe_t pub;                         /* first: the public pointer is ours */
-    struct usdt_listening *_Atomic listening; /* NULL: nobody ever has */
-};
 /* The same of a name such as "uint8_t"; 0: it is not known. */
 int usdt_named_size(const char *name, size_t len, unsigned word, bool char_signed);
 
@@ -206,7 +201,11 @@ static inline uint64_t usdt_field_elements(const struct usdt_field *field)
     return elements;
 }
 
-/* usdt_probe.c */
+/* usdt_probe.c. Every probe but that of usdt_probe_never() is a part of this. */
+struct usdt_own_probe {
+    usdt_probe_t pub;                         /* first: the public pointer is ours */
+    struct usdt_listening *_Atomic listening; /* NULL: nobody ever has */
+};
 void usdt_stubs_write(const struct usdt_stub *, void *to, size_t count);
 /* Detached. What never changes is set here, so that a check needs no order of two loads. */
 void usdt_probe_init(usdt_probe_t *, const struct usdt_stub *, size_t argc);
