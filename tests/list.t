@@ -102,7 +102,7 @@ subtest 'described structures' => sub {
     SKIP: {
         skip 'script (package bsdutils) is not installed', 1 if !USDT::Build::find_program('script');
         my (undef, $shown) = run({}, 'script', '-qc', "$usdt list -p $pid described", '/dev/null');
-        like($shown =~ tr/\r//dr, qr{\A +PID .*\n(?:.*\n){2}\n// \Q$image\E\n\Q$texts[0]\E\n}, 'on a terminal they are shown');
+        like($shown =~ tr/\r//dr, qr{\A *PID .*\n(?:.*\n){2}\n// \Q$image\E\n\Q$texts[0]\E\n}, 'on a terminal they are shown');
     }
 };
 
