@@ -81,5 +81,7 @@ int main(void)
         fflush(stdout);
     }
     usdt_provider_free(provider);
+    usdt_probe_release(request);
+    usdt_probe_release(measure);
     return 0;
 }

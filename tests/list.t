@@ -92,11 +92,11 @@ subtest 'described structures' => sub {
     $program->provide('q', 'plain', 'mod', a => ['struct req *']);
     my $pid = $program->pid;
     my $image = USDT::Image->of($program, 'described')->path;
-    my (undef, $text) = usdt('list', '-p', $pid);
+    my (undef, $text) = usdt('list', '-p', $pid, '[dp]*');
     is(scalar(() = $text =~ /\n/g), 3, 'lines of probes only, where nobody asks for more');
-    my (undef, $more) = usdt('list', '-p', $pid, '--types');
+    my (undef, $more) = usdt('list', '-p', $pid, '--types', '[dp]*');
     is($more, "$text\n// $image\n$texts[0]\n$texts[1]\n", '--types: as the program gave them, once for each file');
-    my $json = JSON::PP->new->decode((usdt('list', '--json', '-p', $pid))[1]);
+    my $json = JSON::PP->new->decode((usdt('list', '--json', '-p', $pid, '[dp]*'))[1]);
     is_deeply([map { $_->{structures} } @$json], [("$texts[0]\n$texts[1]") x 2, undef], 'JSON, of each probe');
     like((usdt('dump', $image))[1], qr/^structures\n  \Q$texts[0]\E\n  \Q$texts[1]\E\n\naccepted\?$/m, 'usdt dump has them, too');
     SKIP: {

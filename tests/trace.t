@@ -183,11 +183,12 @@ int main(void)
         fflush(stdout);
     }
     usdt_provider_free(p);
+    usdt_probe_release(d);
     return 0;
 }
 END
     close $source;
-    is(system("$cc -I. -o $dir/odd $dir/odd.c $out/libusdt.a -pthread"), 0, 'it compiles') or return;
+    is(system("$cc @{[ $ENV{USDT_TEST_CFLAGS} // '' ]} -I. -o $dir/odd $dir/odd.c $out/libusdt.a -pthread"), 0, 'it compiles') or return;
     my ($hit) = described(1, "$dir/odd");
     my @lines = ('{text="' . 'x' x 512 . '", behind=...}', '{next={next=0x, n=2}, n=1}', '0x10 (fault)',
         '{s={"a", "b", ' . ('NULL, ' x 14) . '...}, n=...}', '{d=1.5, i=4609434218613702656, b={0, 0, 0, 0, 0, 0, 248, 63}}',

@@ -219,7 +219,7 @@ static void split(struct hit *hit, const char *at)
     size_t count = hit->plan->number_count + hit->plan->string_count;
     const char *end = at + strlen(at);
     for (size_t i = 0; i < count; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, " a%zu=", i);
         const char *found = strstr(at, name);
         if (found == NULL)
