@@ -111,7 +111,8 @@ tracing('strings and json: any value is one', async (t) => {
     print('ready')`,
   `usdt:*:nodelive:text { printf("<%d|%s|%s>\\n", arg0, str(arg1), str(arg2)); }
    usdt:*:nodelive:json { printf("<%d|%s>\\n", arg0, str(arg1)); }`, '^<.*>$', 3 * count)
-  sameSet(lines, [...texts.map(([, text], i) => `<${i}|${text}|next>`),
+  const cut = /(x{63}|y{63})[xy]?(\.\.)?/ // as bpftrace 0.17 does; 0.27 has one more, and says that it cut
+  sameSet(lines.map((line) => line.replace(cut, '$1')), [...texts.map(([, text], i) => `<${i}|${text}|next>`),
     ...documents.map(([, text], i) => `<${i}|${text}>`)])
 })
 
