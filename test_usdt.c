@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FIELDS_MAX = 64, NAMES_MAX = 256 };
+enum { FIELDS_MAX = 80, NAMES_MAX = 256 };
 
 static void usage(FILE *to)
 {
@@ -34,6 +34,8 @@ static void usage(FILE *to)
           "  probe? D                  what usdt_is_enabled() and isenabled_addr say\n"
           "  semaphores P              usdt_provider_use_semaphores()\n"
           "  type P TEXT               usdt_provider_add_type()\n"
+          "  translate D [INDEX TYPE]...           usdt_probe_translate()\n"
+          "  stability P OF NAME DATA DEPENDENCY   usdt_provider_set_stability(), numbers\n"
           "  semaphore? D              the probe's count\n"
           "  keep D                    probe?, semaphore? and fire go on using the usdt_probe_t it has now\n"
           "  nulls P D                 what every function does with NULL: ok if it is what usdt.h says\n"
@@ -116,6 +118,17 @@ static int add_many(usdt_provider_t *to, long count)
     return 0;
 }
 
+static int translate(usdt_probedef_t *at, size_t n, char **f)
+{
+    const char *types[FIELDS_MAX];
+    unsigned char map[FIELDS_MAX];
+    for (size_t i = 0; i < n / 2; i++) {
+        map[i] = (unsigned char)strtoul(f[2 * i], NULL, 10);
+        types[i] = f[2 * i + 1];
+    }
+    return usdt_probe_translate(at, n / 2, types, map);
+}
+
 /* Values in: text. Values out: as wide as a pointer. Strings go at the end of the program. */
 static void *value(const char *text)
 {
@@ -183,6 +196,9 @@ static void pass_nulls(usdt_provider_t *p, usdt_probedef_t *d)
     CHECK(usdt_provider_add_type(NULL, "struct a { int x; };") == -1)
     CHECK(usdt_provider_add_type(p, NULL) == -1)
     CHECK(strncmp(usdt_errstr(p), "description is NULL; ", 21) == 0)
+    CHECK(usdt_probe_translate(NULL, 0, NULL, NULL) == -1)
+    CHECK(usdt_provider_set_stability(NULL, USDT_OF_NAME, USDT_STABILITY_STABLE, USDT_STABILITY_STABLE,
+                                      USDT_DEPENDENCY_COMMON) == -1)
     CHECK(usdt_provider_enable(NULL) == -1)
     CHECK(usdt_provider_disable(NULL) == -1)
     CHECK((usdt_provider_free(NULL), 1))
@@ -257,6 +273,17 @@ static bool command(size_t n, char **f)
         printf("ok %d %d\n", usdt_is_enabled(at), at == NULL ? 0 : at->isenabled_addr());
     } else if (strcmp(name, "type") == 0 && n == 3) {
         reply(provider(f[1]), usdt_provider_add_type(provider(f[1]), f[2]));
+    } else if (strcmp(name, "translate") == 0 && n >= 2) {
+        if (translate(def(f[1]), n - 2, f + 2) == 0)
+            puts("ok");
+        else
+            reply(NULL, -1);
+    } else if (strcmp(name, "stability") == 0 && n == 6) {
+        int v[4];
+        for (int i = 0; i < 4; i++)
+            v[i] = (int)strtol(f[2 + i], NULL, 10);
+        reply(provider(f[1]), usdt_provider_set_stability(provider(f[1]), (enum usdt_attributed)v[0],
+            (enum usdt_stability)v[1], (enum usdt_stability)v[2], (enum usdt_dependency)v[3]));
     } else if (strcmp(name, "semaphores") == 0 && n == 2) {
         reply(provider(f[1]), usdt_provider_use_semaphores(provider(f[1])));
     } else if (strcmp(name, "semaphore?") == 0 && n == 2 && find(f[1]) != NULL && probe(f[1]) != NULL) {

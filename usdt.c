@@ -15,7 +15,10 @@
 #include <string.h>
 
 struct probedef {
-    usdt_probedef_t pub; /* first: the public pointer is ours */
+    union { /* first: the public pointer is ours */
+        usdt_probedef_t pub;
+        struct usdt_own_def own;
+    };
     struct usdt_own_probe probe; /* pub.probe while published */
     struct provider *provider;
     struct probedef *prev;  /* in the provider's list */
@@ -31,6 +34,7 @@ struct provider {
     size_t bucket_count, count;
     bool semaphores;
     struct usdt_buf types; /* descriptions, a NUL behind each */
+    struct usdt_attributes attributes[USDT_ATTRIBUTED];
     usdt_error_t code;
     char message[USDT_WHY_MAX];
     char strings[];
@@ -272,6 +276,7 @@ static void unref(struct probedef *def)
         return;
     drop_slot(def);
     usdt_listeners_free(&def->probe);
+    free(def->own.translation);
     free(def);
 }
 
@@ -282,6 +287,80 @@ void usdt_probe_release(usdt_probedef_t *probedef)
     take_lock();
     unref(def_of(probedef));
     drop_lock();
+}
+
+/* ---- what DTrace is to see ---- */
+
+static struct usdt_translation *make_translation(size_t argc, const char *const *types, const unsigned char *map)
+{
+    size_t size = sizeof(struct usdt_translation) + argc * sizeof(char *);
+    for (size_t i = 0; i < argc; i++)
+        size += strlen(types[i]) + 1;
+    struct usdt_translation *made = calloc(1, size);
+    if (made == NULL)
+        return NULL;
+    char *at = (char *)&made->types[argc];
+    made->argc = argc;
+    for (size_t i = 0; i < argc; i++) {
+        made->map[i] = map[i];
+        made->types[i] = copy_string(&at, types[i]);
+    }
+    return made;
+}
+
+int usdt_probe_translate(usdt_probedef_t *probedef, size_t argc, const char *const *types, const unsigned char *map)
+{
+    char why[USDT_WHY_MAX];
+    if (probedef == NULL) {
+        usdt_error(NULL, USDT_ERROR_INVALID, no_probe);
+        return -1;
+    }
+    usdt_error_t error = usdt_check_translation(usdt_platform_native(), probedef, argc, types, map, why);
+    struct usdt_translation *made = error == USDT_ERROR_NONE ? make_translation(argc, types, map) : NULL;
+    if (made == NULL) {
+        usdt_error(NULL, error == USDT_ERROR_NONE ? USDT_ERROR_MALLOC : error, why);
+        return -1;
+    }
+    take_lock();
+    struct usdt_translation *before = def_of(probedef)->own.translation;
+    def_of(probedef)->own.translation = made;
+    drop_lock();
+    free(before);
+    return 0;
+}
+
+static int set_stability(struct provider *provider, unsigned of, unsigned name, unsigned data, unsigned dependency)
+{
+    const struct {
+        const char *what;
+        unsigned value, max;
+    } given[] = {
+        { "what it is of", of, USDT_OF_ARGUMENTS },
+        { "stability of the name", name, USDT_STABILITY_STANDARD },
+        { "stability of the data", data, USDT_STABILITY_STANDARD },
+        { "dependency", dependency, USDT_DEPENDENCY_COMMON },
+    };
+    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++)
+        if (given[i].value > given[i].max) {
+            char why[USDT_WHY_MAX];
+            snprintf(why, sizeof why, "%s is %u, at most %u is allowed; usdt.h has the names", given[i].what,
+                     given[i].value, given[i].max);
+            return fail(provider, USDT_ERROR_INVALID, why);
+        }
+    provider->attributes[of] = (struct usdt_attributes){ (uint8_t)name, (uint8_t)data, (uint8_t)dependency };
+    return 0;
+}
+
+int usdt_provider_set_stability(usdt_provider_t *provider, enum usdt_attributed of, enum usdt_stability name,
+                                enum usdt_stability data, enum usdt_dependency dependency)
+{
+    if (provider == NULL)
+        return no_provider();
+    take_lock();
+    int result = set_stability(provider_of(provider), (unsigned)of, (unsigned)name, (unsigned)data,
+                               (unsigned)dependency);
+    drop_lock();
+    return result;
 }
 
 /* ---- listeners ---- */
@@ -495,6 +574,7 @@ usdt_provider_t *usdt_create_provider(const char *name, const char *module)
     provider->pub.name = copy_string(&at, name);
     provider->pub.module = copy_string(&at, module);
     provider->code = USDT_ERROR_NONE;
+    memcpy(provider->attributes, usdt_dof_attributes, sizeof provider->attributes);
     watch_forks();
     return &provider->pub;
 }
@@ -595,7 +675,7 @@ static usdt_error_t publish(struct provider *provider, struct usdt_image *image,
     for (size_t i = 0; image->owners > image->members && i < image->slots; i++)
         if (image->defs[i] != NULL && def_of(image->defs[i])->provider != provider)
             drop_slot(def_of(image->defs[i]));
-    usdt_error_t error = usdt_image_publish(image, provider->pub.name, provider->pub.module,
+    usdt_error_t error = usdt_image_publish(image, provider->pub.name, provider->pub.module, provider->attributes,
                                             provider->types.len > 0 ? &provider->types : NULL, why);
     image->is_new = error == USDT_ERROR_NONE;
     return error;
@@ -622,7 +702,7 @@ static int enable(struct provider *provider)
         last = image;
         why[0] = '\0';
         if (image->is_published)
-            usdt_image_submit(image, provider->pub.name, provider->pub.module, why);
+            usdt_image_submit(image, provider->pub.name, provider->pub.module, provider->attributes, why);
         else if ((error = publish(provider, image, why)) != USDT_ERROR_NONE)
             break;
         if (why[0] != '\0')

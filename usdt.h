@@ -267,6 +267,64 @@ USDT_API int usdt_provider_use_semaphores(usdt_provider_t *provider);
 USDT_API int usdt_provider_add_type(usdt_provider_t *provider, const char *text);
 
 /*
+ * What DTrace shows as args[]: args[i] has the type types[i], and is argument map[i] of the probe. So arguments may be
+ * in another order than they are passed in, be there twice with two types, or not at all:
+ *
+ *     const char *types[] = { "struct req *", "int" };
+ *     const unsigned char map[] = { 1, 0 };
+ *     usdt_probe_translate(start, 2, types, map);
+ *
+ * Where the order changes, arg0, arg1... of DTrace change with it (seen on Linux, 2.0.7). All else knows the arguments
+ * as declared: other tracers, listeners, `usdt` with its commands, and what is fired.
+ *
+ * Types are as in usdt_create_probe(); of those that are not C's own a D program has the definition. All is copied. A
+ * second call replaces the first. It holds wherever the probe is published from now on: to be called before
+ * usdt_provider_enable(), or between usdt_provider_disable() and that.
+ *
+ * 0; -1, nothing changed and a message in usdt_errstr(NULL): more than USDT_ARG_MAX types, one that
+ * usdt_create_probe() would refuse, an argument that the probe has not, or NULL (USDT_ERROR_INVALID); this system's
+ * DTrace would show another value (USDT_ERROR_UNSUPPORTED: a map other than 0, 1, 2... that names an argument above 9
+ * on Linux, 5 on FreeBSD and on macOS on x86, 4 on macOS on arm64); no memory. Since 2.0.
+ */
+USDT_API int usdt_probe_translate(usdt_probedef_t *probedef, size_t argc, const char *const *types,
+                                  const unsigned char *map);
+
+/* What of a provider has stability attributes: itself, and the module, the function, the name and the arguments of
+   its probes. Since 2.0. */
+enum usdt_attributed { USDT_OF_PROVIDER, USDT_OF_MODULE, USDT_OF_FUNCTION, USDT_OF_NAME, USDT_OF_ARGUMENTS };
+
+/* DTrace's terms, and its numbers (DTRACE_STABILITY_*, DTRACE_CLASS_* of <sys/dtrace.h>). Since 2.0. */
+enum usdt_stability {
+    USDT_STABILITY_INTERNAL,
+    USDT_STABILITY_PRIVATE,
+    USDT_STABILITY_OBSOLETE,
+    USDT_STABILITY_EXTERNAL,
+    USDT_STABILITY_UNSTABLE,
+    USDT_STABILITY_EVOLVING,
+    USDT_STABILITY_STABLE,
+    USDT_STABILITY_STANDARD
+};
+enum usdt_dependency {
+    USDT_DEPENDENCY_UNKNOWN,
+    USDT_DEPENDENCY_CPU,
+    USDT_DEPENDENCY_PLATFORM,
+    USDT_DEPENDENCY_GROUP,
+    USDT_DEPENDENCY_ISA,
+    USDT_DEPENDENCY_COMMON
+};
+
+/*
+ * Says how stable something of the provider is, to users of DTrace: the stability of its name, that of its data, and
+ * what it depends on. DTrace for Linux (2.0.7) does not use it: dtrace -lv says Private, whatever is set.
+ * Unless it is set, module and function are Private/Private/Unknown, all else Evolving/Evolving/Common. To be called
+ * before usdt_provider_enable(), as usdt_probe_translate().
+ *
+ * 0; -1 and USDT_ERROR_INVALID if a value is none of those above. Since 2.0.
+ */
+USDT_API int usdt_provider_set_stability(usdt_provider_t *provider, enum usdt_attributed of, enum usdt_stability name,
+                                         enum usdt_stability data, enum usdt_dependency dependency);
+
+/*
  * Publishes every probe that is not published yet, and sets `probe` in each definition.
  *
  * Where DTrace's helper came up only after the probes were published (on Linux, its daemon dtprobed),
@@ -343,8 +401,8 @@ USDT_API void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...);
 /*
  * The message of the last error or notice of this provider; "" when there was none. Owned by the
  * provider and overwritten by its next one. With NULL: that of the last usdt_create_provider(),
- * usdt_create_probe(), usdt_probe_listen(), usdt_probe_unlisten() or call with a NULL provider that failed in the
- * calling thread.
+ * usdt_create_probe(), usdt_probe_listen(), usdt_probe_unlisten(), usdt_probe_translate() or call with a NULL
+ * provider that failed in the calling thread.
  */
 USDT_API char *usdt_errstr(usdt_provider_t *provider);
 

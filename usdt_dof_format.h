@@ -67,8 +67,6 @@ struct dof_probe {
 static_assert(sizeof(struct dof_probe) == 48, "dof_probe_t");
 
 /* Stability attributes: of the name, of the data, class of dependency. */
-enum { DOF_PRIVATE = 1, DOF_EVOLVING = 5 };
-enum { DOF_CLASS_UNKNOWN = 0, DOF_CLASS_COMMON = 5 };
 #define DOF_ATTR(name, data, class) \
     ((uint32_t)(name) << 24 | (uint32_t)(data) << 16 | (uint32_t)(class) << 8)
 

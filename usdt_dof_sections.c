@@ -33,14 +33,28 @@ static uint32_t put_string(struct usdt_dof *doc, const char *string)
     return put_strings(doc, string, strlen(string) + 1);
 }
 
+const struct usdt_attributes usdt_dof_attributes[USDT_ATTRIBUTED] = {
+    [USDT_OF_PROVIDER] = { USDT_STABILITY_EVOLVING, USDT_STABILITY_EVOLVING, USDT_DEPENDENCY_COMMON },
+    [USDT_OF_MODULE] = { USDT_STABILITY_PRIVATE, USDT_STABILITY_PRIVATE, USDT_DEPENDENCY_UNKNOWN },
+    [USDT_OF_FUNCTION] = { USDT_STABILITY_PRIVATE, USDT_STABILITY_PRIVATE, USDT_DEPENDENCY_UNKNOWN },
+    [USDT_OF_NAME] = { USDT_STABILITY_EVOLVING, USDT_STABILITY_EVOLVING, USDT_DEPENDENCY_COMMON },
+    [USDT_OF_ARGUMENTS] = { USDT_STABILITY_EVOLVING, USDT_STABILITY_EVOLVING, USDT_DEPENDENCY_COMMON },
+};
+
+static uint32_t attributes_of(const struct usdt_layout *layout, enum usdt_attributed of)
+{
+    const struct usdt_attributes *all = layout->attributes != NULL ? layout->attributes : usdt_dof_attributes;
+    return DOF_ATTR(all[of].name, all[of].data, all[of].dependency);
+}
+
 /* The types of a probe are one run of strings. */
-static uint32_t put_types(struct usdt_dof *doc, const usdt_probedef_t *def)
+static uint32_t put_types(struct usdt_dof *doc, size_t argc, char *const *types)
 {
     char run[USDT_ARG_MAX * 128];
     size_t len = 0;
-    for (size_t i = 0; i < def->argc; i++) {
-        size_t n = strlen(def->types[i]) + 1;
-        memcpy(run + len, def->types[i], n);
+    for (size_t i = 0; i < argc; i++) {
+        size_t n = strlen(types[i]) + 1;
+        memcpy(run + len, types[i], n);
         len += n;
     }
     return len == 0 ? 0 : put_strings(doc, run, len);
@@ -56,13 +70,10 @@ struct usdt_dof *usdt_dof_begin(const struct usdt_layout *layout, uint64_t text,
     doc->dof = dof;
     put_string(doc, "");
 
-    /* The argument map is the identity, and so can be one for all probes: with any other, FreeBSD
-       and XNU on x86 read the wrong stack slot for arguments from the sixth on. */
+    /* The identity comes first: the map of every probe that is not translated. */
     for (uint8_t i = 0; i < USDT_ARG_MAX; i++)
         usdt_buf_put(&doc->section[USDT_DOF_PRARGS], &i, 1);
 
-    uint32_t evolving = DOF_ATTR(DOF_EVOLVING, DOF_EVOLVING, DOF_CLASS_COMMON);
-    uint32_t private = DOF_ATTR(DOF_PRIVATE, DOF_PRIVATE, DOF_CLASS_UNKNOWN);
     struct dof_provider provider = {
         .strtab = USDT_DOF_STRTAB,
         .probes = USDT_DOF_PROBES,
@@ -70,11 +81,11 @@ struct usdt_dof *usdt_dof_begin(const struct usdt_layout *layout, uint64_t text,
         .proffs = USDT_DOF_PROFFS,
         .prenoffs = USDT_DOF_PRENOFFS,
         .name = put_string(doc, layout->provider),
-        .provider_attr = evolving,
-        .module_attr = private,
-        .function_attr = private,
-        .name_attr = evolving,
-        .args_attr = evolving,
+        .provider_attr = attributes_of(layout, USDT_OF_PROVIDER),
+        .module_attr = attributes_of(layout, USDT_OF_MODULE),
+        .function_attr = attributes_of(layout, USDT_OF_FUNCTION),
+        .name_attr = attributes_of(layout, USDT_OF_NAME),
+        .args_attr = attributes_of(layout, USDT_OF_ARGUMENTS),
     };
     usdt_buf_put(&doc->section[USDT_DOF_PROVIDER], &provider, sizeof provider);
     return doc;
@@ -89,6 +100,18 @@ static void put_offset(struct usdt_dof *doc, struct usdt_buf *offsets, uint64_t 
     usdt_buf_put32(offsets, (uint32_t)offset);
 }
 
+/* What args[] are in D. */
+static void translate(struct usdt_dof *doc, struct dof_probe *probe, const struct usdt_translation *translation)
+{
+    struct usdt_buf *maps = &doc->section[USDT_DOF_PRARGS];
+    probe->translated_types = put_types(doc, translation->argc, translation->types);
+    probe->translated_argc = (uint8_t)translation->argc;
+    if (usdt_is_identity(translation->argc, translation->map))
+        return;
+    probe->arg_index = (uint32_t)maps->len;
+    usdt_buf_put(maps, translation->map, translation->argc);
+}
+
 void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
 {
     const struct usdt_platform *platform = doc->layout->platform;
@@ -97,7 +120,8 @@ void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
     struct usdt_buf *offsets = &doc->section[USDT_DOF_PROFFS];
     struct usdt_buf *isenabled_offsets = &doc->section[USDT_DOF_PRENOFFS];
     uint64_t at = doc->text + slot * stub->size;
-    uint32_t types = put_types(doc, def);
+    const struct usdt_translation *translation = ((const struct usdt_own_def *)def)->translation;
+    uint32_t types = put_types(doc, def->argc, def->types);
 
     struct dof_probe probe = {
         .addr = at + stub->probe,
@@ -112,6 +136,8 @@ void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
         .isenabled_index = (uint32_t)(isenabled_offsets->len / 4),
         .isenabled_offsets = 1,
     };
+    if (translation != NULL)
+        translate(doc, &probe, translation);
     put_offset(doc, offsets, probe.addr, at + usdt_layout_site(doc->layout), platform->probe_bias);
     put_offset(doc, isenabled_offsets, probe.addr, at + stub->isenabled_site, platform->isenabled_bias);
     usdt_buf_put(&doc->section[USDT_DOF_PROBES], &probe, sizeof probe);

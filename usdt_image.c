@@ -75,7 +75,7 @@ struct usdt_image *usdt_image_create(const struct usdt_platform *platform, size_
 }
 
 static struct usdt_layout layout_of(const struct usdt_image *image, const char *provider,
-                                    const char *module)
+                                    const char *module, const struct usdt_attributes *attributes)
 {
     return (struct usdt_layout){
         .platform = image->platform,
@@ -86,6 +86,7 @@ static struct usdt_layout layout_of(const struct usdt_image *image, const char *
         .page = page_size(),
         .semaphores = image->semaphores != 0,
         .direct_call = usdt_code_has_direct_call(image->platform),
+        .attributes = attributes,
     };
 }
 
@@ -122,16 +123,17 @@ static usdt_error_t submit(struct usdt_image *image, const struct usdt_layout *l
 }
 
 void usdt_image_submit(struct usdt_image *image, const char *provider, const char *module,
-                       char why[USDT_WHY_MAX])
+                       const struct usdt_attributes *attributes, char why[USDT_WHY_MAX])
 {
-    struct usdt_layout layout = layout_of(image, provider, module);
+    struct usdt_layout layout = layout_of(image, provider, module, attributes);
     submit(image, &layout, why);
 }
 
 usdt_error_t usdt_image_publish(struct usdt_image *image, const char *provider, const char *module,
-                                const struct usdt_buf *types, char why[USDT_WHY_MAX])
+                                const struct usdt_attributes *attributes, const struct usdt_buf *types,
+                                char why[USDT_WHY_MAX])
 {
-    struct usdt_layout layout = layout_of(image, provider, module);
+    struct usdt_layout layout = layout_of(image, provider, module, attributes);
     layout.types = types;
     why[0] = '\0';
     /* Without DTrace, two images that are the same share a file: bpftrace 0.17 finds only one of two. */

@@ -70,6 +70,7 @@ struct usdt_platform {
     bool base_is_dof; /* offsets count from the document, not from dofpr_addr (XNU) */
     int8_t probe_bias, isenabled_bias;
     uint32_t dof_max;                 /* documents must be smaller, bytes */
+    unsigned map_max;                 /* in a map, arguments below this are read right; 0: all */
     unsigned helpers_max;             /* documents a process may have submitted at a time; 0: any */
     const char *device[2];            /* helper device, and where else to look */
     unsigned long add, remove;        /* its ioctls */
@@ -95,6 +96,26 @@ struct usdt_layout {
     bool semaphores;     /* one for each slot */
     bool direct_call;    /* tracers are shown the 10-byte nop, which the kernel makes a direct call */
     const struct usdt_buf *types; /* descriptions, a NUL behind each; NULL: there are none */
+    const struct usdt_attributes *attributes; /* by enum usdt_attributed; NULL: usdt_dof_attributes */
+};
+
+/* What usdt_provider_set_stability() sets. */
+struct usdt_attributes {
+    uint8_t name, data, dependency;
+};
+enum { USDT_ATTRIBUTED = USDT_OF_ARGUMENTS + 1 };
+extern const struct usdt_attributes usdt_dof_attributes[USDT_ATTRIBUTED]; /* where nobody did */
+
+/* What usdt_probe_translate() sets. The strings are in the same allocation. */
+struct usdt_translation {
+    size_t argc;
+    unsigned char map[USDT_ARG_MAX];
+    char *types[];
+};
+/* Every definition begins with this. */
+struct usdt_own_def {
+    usdt_probedef_t pub;
+    struct usdt_translation *translation; /* NULL: args[] are the arguments */
 };
 
 /* The site's offset in its slot, as tracers are told. DOF and notes must agree: DTrace for Linux reads
@@ -116,6 +137,10 @@ enum { USDT_WHY_MAX = 512 };
 enum usdt_name { USDT_NAME_PROVIDER, USDT_NAME_MODULE, USDT_NAME_FUNCTION, USDT_NAME_PROBE };
 bool usdt_check_name(enum usdt_name, const char *name, char why[USDT_WHY_MAX]);
 bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX]);
+/* NONE; INVALID; UNSUPPORTED: this platform's DTrace would show other arguments. */
+usdt_error_t usdt_check_translation(const struct usdt_platform *, const usdt_probedef_t *, size_t argc,
+                                    const char *const *types, const unsigned char *map, char why[USDT_WHY_MAX]);
+bool usdt_is_identity(size_t argc, const unsigned char *map);
 /* The width of a type in bytes, negative if it is signed; at most a word. */
 int usdt_type_size(const struct usdt_platform *, const char *type);
 
@@ -309,13 +334,14 @@ struct usdt_image {
 };
 struct usdt_image *usdt_image_create(const struct usdt_platform *, size_t slots, bool semaphores);
 /* Publishes all probes that have a slot. With USDT_ERROR_NONE why[] is "" or names who will not see them,
-   with any other it says why. `types` as in usdt_layout. */
+   with any other it says why. `attributes` and `types` as in usdt_layout. */
 usdt_error_t usdt_image_publish(struct usdt_image *, const char *provider, const char *module,
-                                const struct usdt_buf *types, char why[USDT_WHY_MAX]);
+                                const struct usdt_attributes *attributes, const struct usdt_buf *types,
+                                char why[USDT_WHY_MAX]);
 /* Tells DTrace of an image, unless it has been told: its daemon may have come later than the image.
    What goes wrong is no more than a notice in why[]. */
 void usdt_image_submit(struct usdt_image *, const char *provider, const char *module,
-                       char why[USDT_WHY_MAX]);
+                       const struct usdt_attributes *attributes, char why[USDT_WHY_MAX]);
 /* The stubs become inert in one step, the tracers are told. False: a helper refused, see why[]. */
 bool usdt_image_withdraw(struct usdt_image *, char why[USDT_WHY_MAX]);
 /* No probe has a slot in it any more, and it is not published. */

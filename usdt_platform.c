@@ -73,15 +73,17 @@ enum { EM_386 = 3, EM_X86_64 = 62, EM_AARCH64 = 183 };
 /* DOF: version 3 counts is-enabled offsets on Linux, and is the only one XNU takes. Helpers: above
    dtrace_helper_providers_max a kernel drops a process's documents without a word; dtprobed has no limit. */
 #define LINUX_DOF                                                                          \
-    .dof_version = 3, .dof_max = 256 * MiB,                                                \
+    .dof_version = 3, .dof_max = 256 * MiB, .map_max = 10,                                 \
     .device = { "/dev/dtrace/helper" }, .add = 0x4050d803, .remove = 0x4004d802,   \
     .dof_in_file = true, .helpers_forgotten = true
 #define MACOS_DOF                                                                          \
     .dof_version = 3, .dof_max = 512 * KiB, .helpers_max = 64, .base_is_dof = true,        \
     .device = { "/dev/dtracehelper" }, .add = 0x80086804, .remove = 0x20006802,      \
     .generation = USDT_GENERATION_IN_LIST
+/* With a map that is not the identity, FreeBSD and XNU on x86 take the wrong slot of the stack for what is above the
+   registers. What is above DTrace's own number of arguments is 0: 10 on Linux, 5 on XNU on arm64. */
 #define FREEBSD_DOF                                                                        \
-    .dof_version = 2, .dof_max = 8 * MiB, .helpers_max = 32,                               \
+    .dof_version = 2, .dof_max = 8 * MiB, .helpers_max = 32, .map_max = 6,                 \
     .device = { "/dev/dtrace/helper" }, .add = 0xc0587a03, .remove = 0x80047a02,   \
     .generation = USDT_GENERATION_IN_RECORD
 #define ILLUMOS_DOF                                                                        \
@@ -90,7 +92,7 @@ enum { EM_386 = 3, EM_X86_64 = 62, EM_AARCH64 = 183 };
     .add = 0x64746803, .remove = 0x64746802
 
 /* XNU on x86 takes 1 off a probe's offset and adds 2 to an is-enabled probe's. */
-#define XNU_X86 .probe_bias = 1, .isenabled_bias = -2
+#define XNU_X86 .probe_bias = 1, .isenabled_bias = -2, .map_max = 6
 
 #define X86_64 .arch = "x86_64", .word = 8, .char_signed = true
 #define I386 .arch = "i386", .word = 4, .char_signed = true
@@ -119,7 +121,7 @@ static const struct usdt_platform usdt_platforms[] = {
     { .system = "linux", ARM64, .stub = STUB(linux_arm64), .elf_machine = EM_AARCH64, LINUX_DOF },
     { .system = "macos", X86_64, .stub = MACOS_X86_64, MACOS_DOF, XNU_X86 },
     { .system = "macos", I386, .stub = STUB(dtrace_i386), MACOS_DOF, XNU_X86 },
-    { .system = "macos", ARM64, .stub = MACOS_ARM64, .char_signed = true, MACOS_DOF },
+    { .system = "macos", ARM64, .stub = MACOS_ARM64, .char_signed = true, MACOS_DOF, .map_max = 5 },
     { .system = "freebsd", X86_64, .stub = STUB(dtrace_x86_64), FREEBSD_DOF },
     { .system = "freebsd", I386, .stub = STUB(dtrace_i386), FREEBSD_DOF },
     { .system = "illumos", X86_64, .stub = STUB(dtrace_x86_64), ILLUMOS_DOF },

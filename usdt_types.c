@@ -110,6 +110,51 @@ bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX])
     return true;
 }
 
+bool usdt_is_identity(size_t argc, const unsigned char *map)
+{
+    size_t i = 0;
+    while (i < argc && map[i] == i)
+        i++;
+    return i == argc;
+}
+
+usdt_error_t usdt_check_translation(const struct usdt_platform *platform, const usdt_probedef_t *def, size_t argc,
+                                    const char *const *types, const unsigned char *map, char why[USDT_WHY_MAX])
+{
+    int n = snprintf(why, USDT_WHY_MAX, "probe %s:%s: ", def->function, def->name);
+    size_t left = USDT_WHY_MAX - (size_t)n;
+    why += n;
+    if (argc > USDT_ARG_MAX) {
+        snprintf(why, left, "%zu translated arguments, at most %d are allowed", argc, USDT_ARG_MAX);
+        return USDT_ERROR_INVALID;
+    }
+    if (argc > 0 && (types == NULL || map == NULL)) {
+        snprintf(why, left, "%s is NULL, but argc is %zu", types == NULL ? "types" : "map", argc);
+        return USDT_ERROR_INVALID;
+    }
+    for (size_t i = 0; i < argc; i++) {
+        char rule[USDT_WHY_MAX];
+        if (!usdt_check_type(i, types[i], rule)) {
+            snprintf(why, left, "%.300s", rule);
+            return USDT_ERROR_INVALID;
+        }
+        if (map[i] >= def->argc) {
+            snprintf(why, left, "map[%zu] is %u, but the probe has %zu arguments; the first is 0", i, map[i],
+                     def->argc);
+            return USDT_ERROR_INVALID;
+        }
+    }
+    if (platform == NULL || platform->map_max == 0 || usdt_is_identity(argc, map))
+        return USDT_ERROR_NONE;
+    for (size_t i = 0; i < argc; i++)
+        if (map[i] >= platform->map_max) {
+            snprintf(why, left, "map[%zu] is %u; DTrace on %s reads no others in a map than 0 to %u", i, map[i],
+                     platform->system, platform->map_max - 1);
+            return USDT_ERROR_UNSUPPORTED;
+        }
+    return USDT_ERROR_NONE;
+}
+
 /* The next word of a type, or the next character of punctuation; false at the end. */
 static bool next_token(const char **at, const char **token, size_t *len)
 {

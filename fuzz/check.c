@@ -64,9 +64,9 @@ enum check_answer check_answer(const char *system, const char *arch, enum check_
     for (size_t i = 0; i < sizeof loses / sizeof loses[0]; i++)
         if (loses[i] == rule)
             return CHECK_LOSES;
-    /* With another map the wrong stack slot is read for arguments >= 6. */
+    /* The wrong stack slot is read for arguments >= 6. */
     bool reads_wrong = strcmp(system, "freebsd") == 0 || (strcmp(system, "macos") == 0 && strcmp(arch, "arm64") != 0);
-    return rule == CHECK_DOF_MAP_IDENTITY && reads_wrong ? CHECK_LOSES : CHECK_OWN;
+    return rule == CHECK_DOF_MAP_READ && reads_wrong ? CHECK_LOSES : CHECK_OWN;
 }
 
 bool check_broken(struct check_verdict *verdict, enum check_rule rule, const char *format, ...)

@@ -68,7 +68,7 @@
     RULE(DOF_TYPE_EMPTY, "a type is not empty")                                            \
     RULE(DOF_MAP_BOUNDS, "a probe's argument map lies in its section")                     \
     RULE(DOF_MAP_INDEX, "the argument map names native arguments")                         \
-    RULE(DOF_MAP_IDENTITY, "the argument map is the identity")                             \
+    RULE(DOF_MAP_READ, "the argument map is the identity, or of arguments that are read right")\
     RULE(DOF_OFFSETS_NONE, "a probe has an offset")                                        \
     RULE(DOF_OFFSETS_BOUNDS, "a probe's offsets lie in their section")                     \
     RULE(DOF_ENABLED_BOUNDS, "a probe's is-enabled offsets lie in their section")          \
@@ -84,6 +84,7 @@
     RULE(DOF_GIVEN_NAME, "a probe has the name it was given")                              \
     RULE(DOF_GIVEN_NATIVE, "a probe has as many arguments as it was given")                \
     RULE(DOF_GIVEN_TRANSLATED, "a probe has as many translated arguments as native ones")  \
+    RULE(DOF_GIVEN_MAP, "a probe that is not translated has the identity for a map")       \
     RULE(DOF_GIVEN_TYPE, "an argument has the type it was given")                          \
     RULE(DOF_GIVEN_OFFSETS, "a probe has one offset, and one is-enabled offset")           \
     RULE(DOF_GIVEN_SITE, "the offset leads to the probe's site")                           \

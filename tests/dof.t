@@ -115,6 +115,60 @@ sub check_small {
 
 # ---------------------------------------------------------------------------------------------------
 
+# What args[] are to be. In another order than they are passed in, these arguments are the last that are read right.
+my %LAST = ((map { ("linux $_" => 9) } qw(x86_64 i386 arm64)), 'macos arm64' => 4,
+    map { ("$_ x86_64" => 5, "$_ i386" => 5) } qw(freebsd macos));
+for (@here) {
+    my ($system, $arch) = @$_;
+    subtest "$system $arch: translated arguments and attributes" => sub { check_translated($system, $arch) };
+}
+
+sub check_translated {
+    my ($system, $arch) = @_;
+    my @seven = ('int') x 7;
+    my @slots = (
+        ['f', 'plain', 'int', 'char *'],
+        ['f', 'order', 'int', 'char *', 'long', '=2=id_t', '=0=struct req *', '=0=int'],
+        ['f', 'one', 'int'],
+        ['f', 'typed', 'int', 'char *', '=0=pid_t', '=1=struct req *'],
+        ['f', 'same', @seven, map { "=$_=long" } 0 .. 6],
+        ['f', 'fewer', @seven, '=0=int'],
+        ['f', 'after', 'int', 'char *'],
+        ['f', 'many', ('int') x 6, map { '=' . ($_ % 5) . '=short' } 1 .. 32],
+    );
+    my @attributes = ('075', '760', '012', '433', '674');
+    my ($file) = build_dof($system, $arch, text($arch), dof_at($arch),
+        definition('prov', join("\t", 'mod', @attributes), @slots));
+    my $doc = parse($file->{bytes}, $system, $arch);
+    is_deeply [$doc->violations], [], 'no rule is broken';
+    is_deeply $doc->{provider}{attributes}, {
+        provider => [0, 7, 5, 0], module => [7, 6, 0, 0], function => [0, 1, 2, 0], name => [4, 3, 3, 0],
+        args => [6, 7, 4, 0],
+    }, 'the attributes are those that were set';
+    for my $i (0 .. $#slots) {
+        my (undef, $name, @fields) = @{ $slots[$i] };
+        my @native = grep { !/^=/ } @fields;
+        my @seen = map { /^=(\d+)=(.*)/ ? [$1, $2] : () } @fields;
+        @seen = map { [$_, $native[$_]] } 0 .. $#native if !@seen;
+        my $probe = $doc->{probes}[$i];
+        is_deeply $probe->{native}, \@native, "$name: the native types are those that were declared";
+        my @map = unpack 'C*', $probe->{map};
+        is_deeply [map { [$map[$_], $probe->{translated}[$_]] } 0 .. $#{ $probe->{translated} }],
+            \@seen, 'args[] are those that were declared for it';
+    }
+    my $last = $LAST{"$system $arch"};
+    for my $n (0 .. ($last // 8) + 1) {
+        my ($code, $message) = try_build(definition('prov', 'mod', ['f', 'p', ('int') x 32, "=$n=int", '=0=int']),
+            'dof', $system, $arch, number(text($arch)), number(dof_at($arch)));
+        my $want = !defined $last || $n <= $last ? '0 '
+            : "2 usdt_build: probe f:p: map[0] is $n; DTrace on $system reads no others in a map than 0 to $last\n";
+        is "$code $message", $want, "argument $n is refused only where it would be misread";
+    }
+    return;
+}
+
+# ---------------------------------------------------------------------------------------------------
+
 # XNU's int32 offsets reach 2 GiB from the document, in both directions.
 for (grep { $_->[0] eq 'macos' && $_->[1] ne 'i386' } @here) {
     my ($system, $arch) = @$_;
@@ -472,8 +526,11 @@ my @probe_cases = (
         'probe 2: is-enabled offsets end at 4294967296 of 8'],
     ['an argument map outside', in_probe(2, argidx => 'L<', $FAR),
         qr/\Aprobe 2: the argument map ends at 4294967297 of \d+\z/],
-    ['an argument map that changes the order', probe_map(2, "\1\0"),
-        'probe 2: the argument map is not the identity'],
+    (map {
+        my ($system) = split ' ';
+        ["an argument map of what $_ misreads", probe_map(4, pack 'C*', 1, 0, 2 .. 11),
+            "probe 4: the argument map names argument 6, which $system misreads", $_];
+    } 'freebsd x86_64', 'freebsd i386', 'macos x86_64', 'macos i386'),
     ['an argument map with no such argument', probe_map(2, "\0\2"),
         'probe 2: the argument map names argument 2 of 2'],
     ['more translated than native arguments', in_probe(2, nargc => 'C', 1),
@@ -510,6 +567,8 @@ my @sound_cases = (
     ['provider objc on illumos', provider_named('objc')],
     ['a section of another kind that is not to be loaded',
         laid_out(sub { @_, { type => 1, align => 3, flags => 0, entsize => 7, data => 'comment' } })],
+    ['an argument map that changes the order', probe_map(2, "\1\0")],
+    ['the same on FreeBSD', probe_map(2, "\1\0"), undef, 'freebsd x86_64'],
     ['Standard stability', in_provider(provattr => 'L<', 7 << 24 | 7 << 16 | 5 << 8)],
     ['names at their limits and beside the rules', provider_named('_-.' . 'x' x 50)],
 );

@@ -337,6 +337,11 @@ static void live_with(usdt_provider_t *provider)
     check("use_semaphores", provider, usdt_provider_use_semaphores(provider));
     check("add_type", provider,
           usdt_provider_add_type(provider, "enum e { A }; typedef struct s { int x; enum e e; } s_t;"));
+    static const char *const seen[] = { "long", "id_t" };
+    if (defs[2] != NULL) {
+        check("translate", NULL, usdt_probe_translate(defs[2], 1, seen, (const unsigned char[]){ 0 }));
+        check("translate again", NULL, usdt_probe_translate(defs[2], 2, seen, (const unsigned char[]){ 0, 0 }));
+    }
     enable(provider); /* a second image */
     enable(provider);
     if (defs[1] != NULL && usdt_provider_remove_probe(provider, defs[1]) == 0)

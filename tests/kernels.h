@@ -58,6 +58,7 @@ void kernel_forks(void);
 struct kernel_probe {
     const char *provider, *module, *function, *name, *native, *translated;
     size_t native_count, translated_count;
+    const unsigned char *map; /* of each translated argument */
     uint64_t site, enabled_site; /* the first program counter of each, or 0 */
     size_t sites, enabled_sites;
 };

@@ -18,8 +18,12 @@ static const char help[] =
     "       usdt_build size SYSTEM ARCH                   width in bytes of each type, a line each\n"
     "SYSTEM is linux, macos, freebsd or illumos; ARCH x86_64, i386 or arm64. TEXT is the address of the\n"
     "first stub, DOF that of each document. On standard input: a line PROVIDER tab MODULE, then a line for\n"
-    "each slot: FUNC tab NAME [tab TYPE]..., or '-' for a slot that is not used (size: a type each).\n"
+    "each slot: FUNC tab NAME [tab TYPE]..., or '-' for a slot that is not used (size: a type each). A TYPE\n"
+    "that is =INDEX=TYPE is what DTrace is to see. Of documents the first line may go on: for each of provider,\n"
+    "module, function, name and arguments three digits, the attributes.\n"
     "Prints a line for each file, NAME=NUMBER what it should hold. Exit code 3: no such platform here.\n";
+
+enum { FIELDS_MAX = 2 + 3 * USDT_ARG_MAX };
 
 static void die(const char *what)
 {
@@ -49,19 +53,40 @@ static size_t split(char *line, char **fields, size_t max)
     return n;
 }
 
-static usdt_probedef_t **read_defs(size_t *count)
+/* Those of n fields that say what DTrace is to see: checked for the platform, and set. */
+static void translate(const struct usdt_platform *platform, usdt_probedef_t *def, size_t n, char **fields)
+{
+    const char *types[FIELDS_MAX];
+    unsigned char map[FIELDS_MAX];
+    char why[USDT_WHY_MAX];
+    for (size_t i = 0; i < n; i++) {
+        char *type;
+        map[i] = (unsigned char)strtoul(fields[i] + 1, &type, 10);
+        types[i] = type + 1;
+    }
+    if (usdt_check_translation(platform, def, n, types, map, why) != USDT_ERROR_NONE)
+        die(why);
+    if (usdt_probe_translate(def, n, types, map) != 0)
+        die(usdt_errstr(NULL));
+}
+
+static usdt_probedef_t **read_defs(const struct usdt_platform *platform, size_t *count)
 {
     usdt_probedef_t **defs = NULL;
-    char *line = NULL, *fields[2 + USDT_ARG_MAX];
+    char *line = NULL, *fields[FIELDS_MAX];
     size_t size = 0;
     for (*count = 0; getline(&line, &size, stdin) > 0; ++*count) {
-        size_t n = split(line, fields, 2 + USDT_ARG_MAX);
+        size_t all = split(line, fields, FIELDS_MAX), n = 0;
+        while (n < all && fields[n][0] != '=')
+            n++;
         defs = realloc(defs, (*count + 1) * sizeof *defs);
         if (defs == NULL)
             die("no memory");
         defs[*count] = n < 2 ? NULL : usdt_create_probe(fields[0], fields[1], n - 2, (const char **)(fields + 2));
         if (n >= 2 && defs[*count] == NULL)
             die(usdt_errstr(NULL));
+        if (all > n)
+            translate(platform, defs[*count], all - n, fields + n);
     }
     free(line);
     return defs;
@@ -136,18 +161,23 @@ int main(int argc, char **argv)
         return 0;
     }
 
-    char *line = NULL, *names[2];
+    char *line = NULL, *names[2 + USDT_ATTRIBUTED];
     size_t size = 0;
-    if (getline(&line, &size, stdin) < 0 || split(line, names, 2) != 2)
+    struct usdt_attributes attributes[USDT_ATTRIBUTED];
+    size_t given = getline(&line, &size, stdin) < 0 ? 0 : split(line, names, 2 + USDT_ATTRIBUTED);
+    if (given != 2 && given != 2 + USDT_ATTRIBUTED)
         die("no provider line");
+    for (size_t i = 2; i < given; i++)
+        attributes[i - 2] = (struct usdt_attributes){ (uint8_t)(names[i][0] - '0'), (uint8_t)(names[i][1] - '0'),
+                                                      (uint8_t)(names[i][2] - '0') };
     struct usdt_layout layout = { .platform = platform, .provider = names[0], .module = names[1],
-                                  .page = 4096 };
+                                  .page = 4096, .attributes = given > 2 ? attributes : NULL };
     if (elf) {
         unsigned long flags = strtoul(argv[4], NULL, 10);
         layout.direct_call = (flags & 1) != 0;
         layout.semaphores = (flags & 2) != 0;
     }
-    layout.defs = read_defs(&layout.count);
+    layout.defs = read_defs(platform, &layout.count);
     if (dof)
         write_documents(&layout, strtoull(argv[4], NULL, 0), strtoull(argv[5], NULL, 0), argv[6]);
     else

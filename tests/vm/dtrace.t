@@ -113,6 +113,18 @@ my $forked = USDT::Program->new;
 $forked->provide('p', 'forky', 'mod', f => ['int']);
 my $child = $forked->ok('fork');
 
+# What args[] are: in another order and twice; of a type that a D translator makes; and all ten, the last first.
+my $typed = USDT::Program->new;
+$typed->ok('provider', 'p', 'typed', 'mod');
+$typed->ok('probe', 'swap', 'func', 'swap', 'int', 'struct req *');
+$typed->ok('translate', 'swap', 1, 'struct req *', 0, 'int', 0, 'long');
+$typed->ok('probe', 'info', 'func', 'info', 'struct req *', 'int');
+$typed->ok('translate', 'info', 1, 'int', 0, 'reqinfo_t *');
+$typed->ok('probe', 'ten', 'func', 'ten', ('int') x 12);
+$typed->ok('translate', 'ten', map { $_, 'int' } reverse 0 .. 9);
+$typed->ok('add', 'p', $_) for qw(swap info ten);
+like($typed->do('enable', 'p'), qr/^ok/, 'a provider of translated probes is enabled');
+
 # ---- what is listed ----
 
 my @listed = listed(qw(testlib second live early again));
@@ -129,7 +141,18 @@ is_deeply([grep { /^(early|again)/ } @listed], ["again$pid_again mod func a", "e
 
 # ---- one tracing session ----
 
-my $script = '';
+my $script = <<'END';
+struct req { int id; char path[8]; };
+typedef struct reqinfo { int id; string path; } reqinfo_t;
+translator reqinfo_t < struct req *R > {
+    id = *(int *)copyin((uintptr_t)&R->id, 4);
+    path = copyinstr((uintptr_t)&R->path[0]);
+};
+typed*:::swap { printf("swap %d %d %d %d %d\n", pid, args[0]->id, args[1], args[2], (int)arg1); }
+typed*:::info { printf("info %d %d %d %s\n", pid, args[0], args[1]->id, args[1]->path); }
+END
+$script .= sprintf "typed*:::ten { printf(\"ten %%d%s\\n\", pid%s); }\n", ' %d' x 10,
+    join '', map { ", args[$_]" } 0 .. 9;
 for my $n (@counts) {
     my @args = map { "arg$_" } shown($n);
     $script .= sprintf qq(testlib*:modname:func:int$n { printf("int$n %%d%s\\n"%s); }\n), ' %d' x @args,
@@ -163,6 +186,9 @@ $live->ok('fire', $_, 'i:-7') for qw(old late gone);
 $again->ok('fire', 'a', 'i:8');
 $early->ok('fire', 'e', 'i:9');
 $twice->ok('fire', "t$_", "i:$_") for 1 .. 3;
+$typed->ok('fire', 'swap', 'i:7', 's:ABCDpath');
+$typed->ok('fire', 'info', 's:ABCDpath', 'i:9');
+$typed->ok('fire', 'ten', map { "i:$_" } 100 .. 111);
 $forked->ok('fire', 'f', 'i:10');
 USDT::Tracer::wait_for(60, sub { $dtrace->output =~ /^f /m });
 my @lines = grep { !/^(attached)?$/ } split /\n/, $dtrace->stop;
@@ -182,6 +208,10 @@ for my $program ($one, $two) {
             "process $pid: char * x $n");
     }
 }
+my ($pid, $id) = ($typed->pid, unpack 'l', 'ABCD');
+is_deeply(delete $seen{"swap $pid"}, ["$id 7 7 7"], 'args[] have the order and types they were given, and so has arg1');
+is_deeply(delete $seen{"info $pid"}, ["9 $id path"], 'one is made by the translator of the D program');
+is_deeply(delete $seen{"ten $pid"}, [join ' ', reverse 100 .. 109], 'those from the stack, too');
 is_deeply(\%seen, {
     'zed ' . $one->pid   => ['zed value'],
     'old ' . $live->pid  => ['live' . $live->pid . ':mod:func -7'],
@@ -207,7 +237,7 @@ is_deeply(\@by_pid, ['int2 ' . $two->pid . ' 21 22'],
     'with -p and $target the probe of that process fires, once');
 
 $forked->ok('quit');
-$_->quit for $one, $two, $live, $again, $early, $twice, $forked;
+$_->quit for $one, $two, $live, $again, $early, $twice, $typed, $forked;
 is_deeply([listed(qw(testlib second live again early twice forky))], [], 'nothing is listed of programs that ended');
 $dtprobed->stop('TERM');
 done_testing;
