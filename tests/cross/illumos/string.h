@@ -6,6 +6,7 @@ int memcmp(const void *, const void *, size_t);
 void *memcpy(void *, const void *, size_t);
 void *memset(void *, int, size_t);
 int strcmp(const char *, const char *);
+char *strchr(const char *, int);
 char *strcpy(char *, const char *);
 char *strerror(int);
 size_t strlen(const char *);
