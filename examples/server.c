@@ -185,17 +185,20 @@ int main(int argc, char **argv)
     make_probes();
     if (workers == 0)
         run(work, threads);
-    for (int i = 0; i < workers && i < WORKERS_MAX; i++) {
-        if ((pids[i] = fork()) < 0)
-            die("fork");
-        if (pids[i] == 0)
-            run(work, threads);
-    }
-    sigset_t ends;
+    /* From here on it ends by sigwait(), with its workers: none is forgotten that is just being made. */
+    sigset_t ends, before;
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
-    sigprocmask(SIG_BLOCK, &ends, NULL);
+    sigprocmask(SIG_BLOCK, &ends, &before);
+    for (int i = 0; i < workers && i < WORKERS_MAX; i++) {
+        if ((pids[i] = fork()) < 0)
+            die("fork");
+        if (pids[i] == 0) {
+            sigprocmask(SIG_SETMASK, &before, NULL);
+            run(work, threads);
+        }
+    }
     sigwait(&ends, &on);
     for (int i = 0; i < workers && i < WORKERS_MAX; i++)
         kill(pids[i], SIGTERM);
