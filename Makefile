@@ -59,7 +59,7 @@ endif
 
 TEMPLATES := x86_64 i386 arm64
 SOURCES := usdt.c usdt_buf.c usdt_code_anonymous.c usdt_code_linux.c usdt_dof.c usdt_dof_file.c \
-           usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_listen.c usdt_platform.c usdt_probe.c \
+           usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_listen.c usdt_operand.c usdt_platform.c usdt_probe.c \
            usdt_store.c usdt_struct.c usdt_types.c
 NATIVE := $(addprefix $(MACHO),$(filter $(ARCH),$(TEMPLATES)))
 B := $(O)/build/$(ARCH)
@@ -137,7 +137,7 @@ $(O)/build/usdt_build: $(B)/tests/usdt_build.o $(O)/libusdt.a $(FOREIGN)
 	$(LINK) -o $@ $< $(FOREIGN) $(O)/libusdt.a -pthread
 
 # Programs for the tests to run.
-TEST_PROGRAMS := bad_input counted described faults forks growth listen models stepper structs threads
+TEST_PROGRAMS := bad_input code counted described faults forks growth listen models stepper structs threads
 $(B)/tests/%: $(B)/tests/%.o $(O)/libusdt.a
 	$(LINK) -o $@ $(filter %.o,$^) $(O)/libusdt.a $(WRAP) -pthread
 
@@ -211,13 +211,14 @@ TRACING := {test.pl,tests/cookbook.t,tests/examples.t,tests/forks.t,tests/how.t,
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
           USDT_TEST_CFLAGS='$(CFLAGS)' USDT_TEST_RUNNER='$(RUNNER)' \
           $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)
-test: $(TESTED)
+tested: $(TESTED)
+test: tested
 	@$(PROVING) $(TESTS)
 
 # The tests that do more the longer they run, long.
 STRESS_TESTS ?= tests/faults.t tests/forks.t tests/growth.t tests/memory.t tests/models.t tests/threads.t \
 	tests/stress/*.t
-stress: $(TESTED)
+stress: tested
 	@USDT_TEST_STRESS=1 $(PROVING) $(STRESS_TESTS)
 
 # Beside compile-time probes: wants systemtap-sdt-dev. BENCH='--rounds 31 --json' and the like.
@@ -240,9 +241,10 @@ $(B)/examples/%: examples/%.c $(SOURCES) $(NATIVE:%=usdt_tracepoints_%.s) $(B)/f
 
 # DTrace and newer kernels than this machine's, emulated: tests/vm/machine --help says what it needs.
 KERNELS ?= trixie sid
-test-dtrace: $(O)/test_usdt $(O)/usdt $(B)/tests/threads $(B)/tests/described $(B)/examples/server $(B)/examples/sensor
+EMULATED := $(addprefix $(B)/,tests/code tests/described tests/threads examples/jit examples/sensor examples/server)
+test-dtrace: $(O)/test_usdt $(O)/usdt $(EMULATED)
 	-@$(MAKE) -s $(B)/bench/bench
-	-@command -v npm > /dev/null && npm ci --prefix bindings/node --silent > /dev/null
+	-@[ -d bindings/node/node_modules ] || ! command -v npm > /dev/null || npm ci --prefix bindings/node --silent > /dev/null
 	@O=$(O) tests/vm/machine $(KERNELS)
 
 ARM64 := $(O)/build/vm-arm64
@@ -335,7 +337,7 @@ clean:
 		examples/vendored/hello
 
 FORCE:
-.PHONY: all help demo bench lint test stress test-dtrace test-vm-arm64 cross fuzz install install-man uninstall clean FORCE
+.PHONY: all help demo bench lint tested test stress test-dtrace test-vm-arm64 cross fuzz install install-man uninstall clean FORCE
 .PHONY: dist deb packages
 .SECONDARY:
 

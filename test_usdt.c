@@ -35,6 +35,7 @@ static void usage(FILE *to)
           "  semaphores P              usdt_provider_use_semaphores()\n"
           "  type P TEXT               usdt_provider_add_type()\n"
           "  translate D [INDEX TYPE]...           usdt_probe_translate()\n"
+          "  code D SITE HEX [PLACE]...            usdt_probe_use_code()\n"
           "  stability P OF NAME DATA DEPENDENCY   usdt_provider_set_stability(), numbers\n"
           "  semaphore? D              the probe's count\n"
           "  keep D                    probe?, semaphore? and fire go on using the usdt_probe_t it has now\n"
@@ -116,6 +117,21 @@ static int add_many(usdt_provider_t *to, long count)
         usdt_probe_release(made);
     }
     return 0;
+}
+
+static int use_code(usdt_probedef_t *at, size_t n, char **f)
+{
+    const char *places[USDT_ARG_MAX + 1] = { NULL };
+    size_t size = strlen(f[1]) / 2;
+    unsigned char *bytes = malloc(size + 1);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (unsigned char)strtoul((char[]){ f[1][2 * i], f[1][2 * i + 1], '\0' }, NULL, 16);
+    for (size_t i = 2; i < n && i < USDT_ARG_MAX + 2; i++)
+        places[i - 2] = f[i];
+    usdt_code_t code = { .bytes = bytes, .size = size, .site = strtoul(f[0], NULL, 10), .operands = n > 2 ? places : NULL };
+    int result = usdt_probe_use_code(at, &code);
+    free(bytes);
+    return result;
 }
 
 static int translate(usdt_probedef_t *at, size_t n, char **f)
@@ -275,6 +291,11 @@ static bool command(size_t n, char **f)
         reply(provider(f[1]), usdt_provider_add_type(provider(f[1]), f[2]));
     } else if (strcmp(name, "translate") == 0 && n >= 2) {
         if (translate(def(f[1]), n - 2, f + 2) == 0)
+            puts("ok");
+        else
+            reply(NULL, -1);
+    } else if (strcmp(name, "code") == 0 && n >= 4) {
+        if (use_code(def(f[1]), n - 2, f + 2) == 0)
             puts("ok");
         else
             reply(NULL, -1);

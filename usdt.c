@@ -10,6 +10,7 @@
 #include "usdt_internal.h"
 
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,6 +278,7 @@ static void unref(struct probedef *def)
     drop_slot(def);
     usdt_listeners_free(&def->probe);
     free(def->own.translation);
+    free(def->own.code);
     free(def);
 }
 
@@ -327,6 +329,153 @@ int usdt_probe_translate(usdt_probedef_t *probedef, size_t argc, const char *con
     drop_lock();
     free(before);
     return 0;
+}
+
+/* ---- code of the program's own ---- */
+
+/* The aligned word with the site in it. */
+static uintptr_t word_of(uintptr_t site)
+{
+    return site - site % sizeof(uint32_t);
+}
+
+/* Takes `code`, NULL if there is no memory. */
+static int set_code(struct probedef *def, const struct usdt_stub *stub, struct usdt_own_code *code)
+{
+    struct usdt_own_code *before = code;
+    take_lock();
+    bool is_free = def->image == NULL;
+    if (is_free && code != NULL) {
+        before = def->own.code;
+        def->own.code = code;
+        usdt_probe_watch(&def->probe.pub, code->elsewhere != 0 ? (const void *)word_of(code->elsewhere)
+                                                               : stub->code + stub->site);
+    }
+    drop_lock();
+    free(before);
+    if (code == NULL) {
+        usdt_error(NULL, USDT_ERROR_MALLOC);
+    } else if (!is_free) {
+        char why[USDT_WHY_MAX];
+        snprintf(why, sizeof why, "probe %s:%s has been published: give it its code before usdt_provider_enable()",
+                 def->pub.function, def->pub.name);
+        usdt_error(NULL, USDT_ERROR_INVALID, why);
+    }
+    return is_free && code != NULL ? 0 : -1;
+}
+
+/* What is wrong with code, before its operands are looked at; NULL: nothing. */
+static const char *check_code(const struct usdt_platform *platform, const struct usdt_code *code,
+                              char why[USDT_WHY_MAX])
+{
+    size_t nop = usdt_nop_size(platform);
+    if (code == NULL || code->bytes == NULL)
+        return "code is NULL; it is what the probe is to be hit in";
+    if (code->size > USDT_CODE_MAX)
+        snprintf(why, USDT_WHY_MAX, "code has %zu bytes, at most %d are allowed", code->size, USDT_CODE_MAX);
+    else if (code->size < nop || code->site > code->size - nop)
+        snprintf(why, USDT_WHY_MAX, "code has %zu bytes, so its site cannot be at %zu", code->size, code->site);
+    else if (nop > 1 && (code->site % nop != 0 || code->size % nop != 0))
+        snprintf(why, USDT_WHY_MAX, "code has %zu bytes, and its site at %zu; both are multiples of %zu", code->size,
+                 code->site, nop);
+    else if (!usdt_is_nop(platform, (const char *)code->bytes + code->site))
+        snprintf(why, USDT_WHY_MAX, "code has 0x%02x at %zu, where its site is; a site is a nop, %s",
+                 ((const unsigned char *)code->bytes)[code->site], code->site, nop > 1 ? "0xd503201f" : "the byte 0x90");
+    else if (code->operands != NULL && platform->elf_machine == 0)
+        return "operands are given; DTrace takes arguments only from where a call has them";
+    else
+        return NULL;
+    return why;
+}
+
+/* NULL: no memory, or why[] says what is wrong. */
+static struct usdt_own_code *make_code(const struct usdt_platform *platform, const usdt_probedef_t *def,
+                                       const struct usdt_code *code, char why[USDT_WHY_MAX])
+{
+    size_t operands = code->operands == NULL ? 0 : def->argc;
+    struct usdt_own_code *made = calloc(1, sizeof *made + operands * sizeof *made->operands + alignof(struct usdt_operand) +
+                                               code->size);
+    if (made == NULL)
+        return NULL;
+    made->size = code->size;
+    made->site = code->site;
+    memcpy(made->bytes, code->bytes, code->size);
+    if (operands > 0) {
+        uintptr_t end = (uintptr_t)(made->bytes + code->size), align = alignof(struct usdt_operand);
+        made->operands = (void *)((end + align - 1) & ~(align - 1));
+    }
+    for (size_t i = 0; i < operands; i++)
+        if (!usdt_operand_read(platform, i, code->operands[i], def->types[i], &made->operands[i], why)) {
+            free(made);
+            return NULL;
+        }
+    return made;
+}
+
+/* The platform, or NULL: no probe, or no tracing here. */
+static const struct usdt_platform *platform_for(const usdt_probedef_t *def)
+{
+    const struct usdt_platform *platform = usdt_platform_native();
+    if (def == NULL)
+        usdt_error(NULL, USDT_ERROR_INVALID, no_probe);
+    else if (platform == NULL)
+        usdt_error(NULL, USDT_ERROR_UNSUPPORTED, usdt_platform_name());
+    return def == NULL ? NULL : platform;
+}
+
+int usdt_probe_use_code(usdt_probedef_t *probedef, const struct usdt_code *code)
+{
+    char why[USDT_WHY_MAX] = "";
+    const struct usdt_platform *platform = platform_for(probedef);
+    if (platform == NULL)
+        return -1;
+    const char *wrong = check_code(platform, code, why);
+    struct usdt_own_code *made = wrong == NULL ? make_code(platform, probedef, code, why) : NULL;
+    if (wrong == NULL && why[0] != '\0')
+        wrong = why;
+    if (wrong == NULL)
+        return set_code(def_of(probedef), platform->stub, made);
+    char all[USDT_WHY_MAX];
+    snprintf(all, sizeof all, "probe %.127s:%.63s: %.300s", probedef->function, probedef->name, wrong);
+    usdt_error(NULL, USDT_ERROR_INVALID, all);
+    return -1;
+}
+
+const void *usdt_probedef_code(usdt_probedef_t *probedef)
+{
+    if (probedef == NULL)
+        return NULL;
+    take_lock();
+    const struct usdt_image *image = def_of(probedef)->image;
+    const struct usdt_own_code *code = usdt_code_of(probedef);
+    uintptr_t at = image == NULL || code == NULL || code->elsewhere != 0
+                       ? 0 : image->stubs + image->slots * image->platform->stub->size + code->at;
+    drop_lock();
+    return (const void *)at;
+}
+
+int usdt_probe_use_site(usdt_probedef_t *probedef, const void *site)
+{
+    const struct usdt_platform *platform = platform_for(probedef);
+    if (platform == NULL)
+        return -1;
+    size_t nop = usdt_nop_size(platform);
+    const char *wrong = site == NULL                      ? "it is NULL"
+                        : (uintptr_t)site % nop != 0      ? "it is no multiple of 4"
+                        : !usdt_code_is_in_file(site, nop) ? "no file is mapped there, executable"
+                        : !usdt_is_nop(platform, site)     ? "there is no nop (0x90; on arm64 0xd503201f)"
+                                                           : NULL;
+    if (wrong != NULL) {
+        char why[USDT_WHY_MAX];
+        snprintf(why, sizeof why, "probe %s:%s cannot have its site at %p: %s", probedef->function, probedef->name, site,
+                 wrong);
+        usdt_error(NULL, USDT_ERROR_INVALID, why);
+        return -1;
+    }
+    struct usdt_own_code *made = calloc(1, sizeof *made);
+    if (made != NULL)
+        made->elsewhere = (uintptr_t)site;
+    return set_code(def_of(probedef), platform->stub, made);
 }
 
 static int set_stability(struct provider *provider, unsigned of, unsigned name, unsigned data, unsigned dependency)
@@ -649,23 +798,36 @@ int usdt_provider_add_type(usdt_provider_t *provider, const char *text)
 /* Gives a slot to each probe that has none: all in one new image. */
 static bool place_new(struct provider *provider, const struct usdt_platform *platform)
 {
-    size_t slots = 0;
+    size_t slots = 0, code = 0;
     for (usdt_probedef_t *pub = provider->pub.probedefs; pub != NULL; pub = pub->next)
         slots += def_of(pub)->image == NULL;
     if (slots == 0)
         return true;
-    struct usdt_image *image = usdt_image_create(platform, slots, provider->semaphores);
-    if (image == NULL)
+    usdt_probedef_t **defs = calloc(slots, sizeof *defs);
+    if (defs == NULL)
         return false;
-    image->provider = &provider->pub;
+    slots = 0;
     for (usdt_probedef_t *pub = provider->pub.probedefs; pub != NULL; pub = pub->next) {
+        struct usdt_own_code *own = def_of(pub)->own.code;
         if (def_of(pub)->image != NULL)
             continue;
-        pub->slot = (unsigned)image->owners++;
-        image->defs[pub->slot] = pub;
-        def_of(pub)->image = image;
+        defs[slots++] = pub;
+        if (own != NULL) {
+            own->at = code;
+            code += (own->size + USDT_CODE_ALIGN - 1) & ~(size_t)(USDT_CODE_ALIGN - 1);
+        }
     }
-    image->members = image->owners;
+    struct usdt_image *image = usdt_image_create(platform, defs, slots, code, provider->semaphores);
+    if (image == NULL) {
+        free(defs);
+        return false;
+    }
+    image->provider = &provider->pub;
+    image->owners = image->members = slots;
+    for (size_t i = 0; i < slots; i++) {
+        defs[i]->slot = (unsigned)i;
+        def_of(defs[i])->image = image;
+    }
     return true;
 }
 
@@ -724,8 +886,11 @@ static int enable(struct provider *provider)
         if (pub->probe != NULL)
             continue;
         const struct usdt_image *image = def->image;
-        usdt_probe_place(&def->probe.pub, platform->stub, image->stubs + pub->slot * platform->stub->size,
-                         image->semaphores == 0 ? 0 : image->semaphores + pub->slot * sizeof(uint16_t));
+        if (usdt_is_elsewhere(pub))
+            usdt_probe_place_elsewhere(&def->probe.pub, word_of(def->own.code->elsewhere));
+        else
+            usdt_probe_place(&def->probe.pub, platform->stub, image->stubs + pub->slot * platform->stub->size,
+                             image->semaphores == 0 ? 0 : image->semaphores + pub->slot * sizeof(uint16_t));
         set_probe(def, &def->probe.pub);
         changed = true;
     }

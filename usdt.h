@@ -136,7 +136,10 @@ typedef struct usdt_probe {
     void *probe_addr;
     /* The instruction that a tracer overwrites (since 2.0). A JIT compiler may inline the enabled
        check: the probe is traced if *site != pristine. Aligned to 4. Changes only while the
-       probe is being published or removed, and to a word that differs while somebody listens. */
+       probe is being published or removed, and to a word that differs while somebody listens.
+       Code may have the values of `site`, `pristine` and `probe_addr` in it: those that they have
+       after usdt_provider_enable(), while nobody listens, may be read and called as long as the
+       definition is in the provider, disabled or not. (Hits by such code are not heard by listeners.) */
     const volatile uint32_t *site;
     uint32_t pristine;
     /* As declared: so many arguments are passed at least. Above USDT_ARG_MAX while somebody listens; that of
@@ -289,6 +292,56 @@ USDT_API int usdt_provider_add_type(usdt_provider_t *provider, const char *text)
 USDT_API int usdt_probe_translate(usdt_probedef_t *probedef, size_t argc, const char *const *types,
                                   const unsigned char *map);
 
+/*
+ * Code of the program's own, in which the probe is hit too, beside its stub: for compilers, whose values are not where
+ * a call of C has them. It is run as it is wherever it is called or jumped to, traced or not.
+ */
+enum { USDT_CODE_MAX = 65536 };
+typedef struct usdt_code {
+    const void *bytes; /* position independent: it runs from a copy, which is 64-byte aligned, and only read */
+    size_t size;       /* 1 to USDT_CODE_MAX */
+    size_t site;       /* offset of the instruction that tracers overwrite: a nop, 0x90 on x86, 0xd503201f on arm64 */
+    /* For each argument of the probe the place where it is at the site, as wide as a register: one of the general
+       registers, or memory at one. On x86_64 "%rbx", "-8(%rbp)"; on i386 "%ebx", "-4(%ebp)"; on arm64 "x19",
+       "[x29, -8]". Of memory, the first bytes are read that the argument's type has. NULL: they are where a call in C
+       has them when the callee has taken its return address off the stack. */
+    const char *const *operands;
+} usdt_code_t;
+
+/*
+ * Gives a probe such code, a copy of it, before it is first published. It becomes a second place of the same probe: who
+ * traces the probe traces both. Compiled code checks `site` and `pristine` of the probe (see usdt_probe_t), and calls
+ * usdt_probedef_code(), which is in the image, where tracers look; the stub goes on to be what usdt_fire_probe() calls.
+ * Listeners do not hear who calls the code. A second call replaces the first.
+ *
+ * DTrace takes arguments only from where a call has them: with `operands` it does not see the code by the helper, but
+ * on Linux it does by `-p PID` and `$target`. (On systems other than Linux an image with such code keeps its addresses
+ * for itself when it is gone.)
+ *
+ * 0; -1 and a message in usdt_errstr(NULL), nothing changed: no nop at the site, an operand that is none,
+ * a size, or NULL (USDT_ERROR_INVALID); the probe has been published (USDT_ERROR_INVALID); `operands` where DTrace is
+ * the only tracer (USDT_ERROR_INVALID); no memory; no tracing here (USDT_ERROR_UNSUPPORTED). Since 2.0.
+ */
+USDT_API int usdt_probe_use_code(usdt_probedef_t *probedef, const usdt_code_t *code);
+
+/* Where that code is: from the first usdt_provider_enable() on, as long as the definition is in the provider. NULL
+   before, and where the probe has none. Since 2.0. */
+USDT_API const void *usdt_probedef_code(usdt_probedef_t *probedef);
+
+/*
+ * Makes an instruction of code that is there already the place of a probe, instead of a stub: for DTrace alone, which
+ * is told of an address where others read a file that the library wrote. `site` is a nop (see usdt_code_t), on Linux in
+ * a file that is mapped executable, and stays there as long as the provider is enabled. The arguments are where a call
+ * has them. It is hit whenever it is run; usdt_fire_probe() does nothing, and isenabled_addr returns 0, while
+ * usdt_is_enabled() and `site` tell what they always do. Before the probe is first published.
+ *
+ * Where there is no DTrace usdt_provider_enable() says so, USDT_ERROR_DEGRADED.
+ *
+ * 0; -1 and a message in usdt_errstr(NULL), nothing changed: no nop there, no file (on Linux), or the
+ * probe has been published (USDT_ERROR_INVALID); no memory; no tracing here (USDT_ERROR_UNSUPPORTED). Since 2.0.
+ */
+USDT_API int usdt_probe_use_site(usdt_probedef_t *probedef, const void *site);
+
 /* What of a provider has stability attributes: itself, and the module, the function, the name and the arguments of
    its probes. Since 2.0. */
 enum usdt_attributed { USDT_OF_PROVIDER, USDT_OF_MODULE, USDT_OF_FUNCTION, USDT_OF_NAME, USDT_OF_ARGUMENTS };
@@ -401,8 +454,8 @@ USDT_API void usdt_error(usdt_provider_t *provider, usdt_error_t error, ...);
 /*
  * The message of the last error or notice of this provider; "" when there was none. Owned by the
  * provider and overwritten by its next one. With NULL: that of the last usdt_create_provider(),
- * usdt_create_probe(), usdt_probe_listen(), usdt_probe_unlisten(), usdt_probe_translate() or call with a NULL
- * provider that failed in the calling thread.
+ * usdt_create_probe(), usdt_probe_listen(), usdt_probe_unlisten(), usdt_probe_translate(), usdt_probe_use_code(),
+ * usdt_probe_use_site() or call with a NULL provider that failed in the calling thread.
  */
 USDT_API char *usdt_errstr(usdt_provider_t *provider);
 

@@ -21,17 +21,30 @@ bool usdt_code_has_direct_call(const struct usdt_platform *platform)
     return false;
 }
 
-/* Fills a range with stubs from `front` on. */
-static void write_stubs(const struct usdt_platform *platform, char *range, size_t size, size_t front)
+/* Code of the program's own stays, too, and a breakpoint may be taken out of it late. */
+bool usdt_code_is_fixed(void)
 {
-    usdt_stubs_write(platform->stub, range + front, (size - front) / platform->stub->size);
+    return true;
+}
+
+/* The kernel writes its breakpoints into any memory. */
+bool usdt_code_is_in_file(const void *at, size_t size)
+{
+    (void)at, (void)size;
+    return true;
+}
+
+static void write_code(const struct usdt_layout *layout, char *range, size_t size)
+{
+    size_t front = usdt_layout_stubs(layout);
+    usdt_layout_write(layout, range + front, size - front);
 }
 
 #if defined(__APPLE__) && defined(__aarch64__)
 
 /* Apple's processors have memory that is writable or executable for one thread at a time. While this thread
    may write it cannot execute, and so not fire: no signal handler may run. */
-void *usdt_code_reserve(const struct usdt_platform *platform, size_t size, size_t front)
+void *usdt_code_reserve(const struct usdt_layout *layout, size_t size)
 {
     char *at = mmap(NULL, size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANON | MAP_JIT, -1, 0);
     if (at == MAP_FAILED)
@@ -40,7 +53,7 @@ void *usdt_code_reserve(const struct usdt_platform *platform, size_t size, size_
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_jit_write_protect_np(0);
-    write_stubs(platform, at, size, front);
+    write_code(layout, at, size);
     pthread_jit_write_protect_np(1);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     sys_icache_invalidate(at, size);
@@ -49,12 +62,12 @@ void *usdt_code_reserve(const struct usdt_platform *platform, size_t size, size_
 
 #else
 
-void *usdt_code_reserve(const struct usdt_platform *platform, size_t size, size_t front)
+void *usdt_code_reserve(const struct usdt_layout *layout, size_t size)
 {
     char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
     if (at == MAP_FAILED)
         return NULL;
-    write_stubs(platform, at, size, front);
+    write_code(layout, at, size);
     if (mprotect(at, size, PROT_READ | PROT_EXEC) == 0)
         return at;
     munmap(at, size);

@@ -9,6 +9,8 @@
 #include "usdt_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,11 +33,48 @@ bool usdt_code_has_direct_call(const struct usdt_platform *platform)
     return known;
 }
 
-void *usdt_code_reserve(const struct usdt_platform *platform, size_t size, size_t front)
+void *usdt_code_reserve(const struct usdt_layout *layout, size_t size)
 {
-    (void)platform, (void)front;
+    (void)layout;
     void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return at == MAP_FAILED ? NULL : at;
+}
+
+bool usdt_code_is_fixed(void)
+{
+    return false;
+}
+
+/* A line of /proc/self/maps: is it that of a file, executable, with this memory? */
+static bool is_line_of(const char *line, uintptr_t first, size_t size)
+{
+    uintptr_t start, end;
+    char executable, path;
+    return sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*c%*c%c%*c %*s %*s %*s %c", &start, &end, &executable, &path) == 4 &&
+           executable == 'x' && path == '/' && first >= start && first < end && size <= end - first;
+}
+
+bool usdt_code_is_in_file(const void *at, size_t size)
+{
+    char text[8192]; /* no line is longer */
+    size_t len = 0;
+    off_t offset = 0;
+    bool found = false;
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    for (ssize_t n; fd >= 0 && !found && (n = pread(fd, text + len, sizeof text - 1 - len, offset)) > 0;) {
+        char *line = text, *end;
+        offset += n;
+        text[len += (size_t)n] = '\0';
+        for (; !found && (end = strchr(line, '\n')) != NULL; line = end + 1) {
+            *end = '\0';
+            found = is_line_of(line, (uintptr_t)at, size);
+        }
+        len = strlen(line);
+        memmove(text, line, len);
+    }
+    if (fd >= 0)
+        close(fd);
+    return found;
 }
 
 /* The semaphores as nobody counts them: all 0. Also before they are first mapped. */
@@ -69,9 +108,10 @@ static bool map_inert(struct usdt_image *image)
     void *copy = mmap(NULL, image->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (copy == MAP_FAILED)
         return false;
+    const struct usdt_layout layout = { .platform = image->platform, .defs = image->defs, .count = image->slots,
+                                        .code = image->code, .semaphores = image->semaphores != 0 };
     size_t front = image->stubs - image->base;
-    usdt_stubs_write(image->platform->stub, (char *)copy + front,
-                     (image->mapped - front) / image->platform->stub->size);
+    usdt_layout_write(&layout, (char *)copy + front, image->mapped - front);
     if (mprotect(copy, image->mapped, PROT_READ | PROT_EXEC) == 0 &&
         mremap(copy, image->mapped, image->mapped, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED)
         return true;

@@ -19,6 +19,10 @@ bool usdt_dof_build(const struct usdt_layout *layout, uint64_t text, uint64_t do
     for (; slot < layout->count; slot++) {
         if (layout->defs[slot] == NULL)
             continue;
+        /* Linux finds the file of a document's probes by one address: what is in another file has one of its own. */
+        bool is_alone = layout->platform->dof_in_file && usdt_is_elsewhere(layout->defs[slot]);
+        if (is_alone && probes > 0)
+            break;
         struct usdt_dof_mark before = usdt_dof_mark(doc);
         usdt_dof_add_probe(doc, slot);
         if (usdt_dof_file_size(doc) >= layout->platform->dof_max) {
@@ -26,6 +30,10 @@ bool usdt_dof_build(const struct usdt_layout *layout, uint64_t text, uint64_t do
             break;
         }
         probes++;
+        if (is_alone) {
+            slot++;
+            break;
+        }
     }
     errno = probes == 0 ? E2BIG : doc->too_far ? ERANGE : ENOMEM;
     bool done = probes > 0 && !doc->too_far && usdt_dof_file_write(doc, out);

@@ -5,7 +5,7 @@
  * Owns the file's layout and the note format (SystemTap's "stapsdt" version 3).
  *
  *     0         ELF header, program headers, build-id note
- *     64 x n    .text            stubs, to the end of a page: so far the file is mapped
+ *     64 x n    .text            stubs, then code of the program's own, to the end of a page: so far the file is mapped
  *     page      .stapsdt.base    one byte, its address is in every note
  *     2 x n     .probes          semaphores, if asked for: the file is mapped there once more, writable
  *               .note.stapsdt
@@ -68,9 +68,24 @@ size_t usdt_layout_stubs(const struct usdt_layout *layout)
     return (id_offset(layout) + ID_SIZE + slot - 1) / slot * slot;
 }
 
+size_t usdt_layout_code(const struct usdt_layout *layout, const struct usdt_own_code *code)
+{
+    return usdt_layout_stubs(layout) + layout->count * layout->platform->stub->size + (code == NULL ? 0 : code->at);
+}
+
+void usdt_layout_write(const struct usdt_layout *layout, void *stubs, size_t size)
+{
+    usdt_stubs_write(layout->platform->stub, stubs, size / layout->platform->stub->size);
+    for (size_t slot = 0; layout->code > 0 && slot < layout->count; slot++) {
+        const struct usdt_own_code *code = layout->defs[slot] == NULL ? NULL : usdt_code_of(layout->defs[slot]);
+        if (code != NULL && code->size > 0)
+            memcpy((char *)stubs + usdt_layout_code(layout, code) - usdt_layout_stubs(layout), code->bytes, code->size);
+    }
+}
+
 size_t usdt_layout_mapped(const struct usdt_layout *layout)
 {
-    size_t size = usdt_layout_stubs(layout) + layout->count * layout->platform->stub->size;
+    size_t size = usdt_layout_code(layout, NULL) + layout->code;
     return (size + layout->page - 1) & ~(layout->page - 1);
 }
 
@@ -84,49 +99,6 @@ size_t usdt_layout_data(const struct usdt_layout *layout)
     return (data_size(layout) + layout->page - 1) & ~(layout->page - 1);
 }
 
-/* Without printf: most of the time of publishing would be spent in it. */
-static char *put_text(char *to, const char *text)
-{
-    while (*text != '\0')
-        *to++ = *text++;
-    return to;
-}
-
-static char *put_number(char *to, size_t number)
-{
-    char digits[20];
-    size_t n = 0;
-    do
-        digits[n++] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    while (n > 0)
-        *to++ = digits[--n];
-    return to;
-}
-
-/* Where argument i is at the site, as an operand of the note: the register in the width named, or
-   the stack. Other forms (constants, floating-point registers) lose the probe in some consumer. */
-static char *put_operand(char *to, const struct usdt_platform *platform, size_t i, int size)
-{
-    static const char *const x86_64[6][4] = {
-        { "dil", "di", "edi", "rdi" },   { "sil", "si", "esi", "rsi" },  { "dl", "dx", "edx", "rdx" },
-        { "cl", "cx", "ecx", "rcx" },    { "r8b", "r8w", "r8d", "r8" },  { "r9b", "r9w", "r9d", "r9" },
-    };
-    int bytes = size < 0 ? -size : size;
-    int width = bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3;
-    to = put_text(to, size < 0 ? "-" : "");
-    to = put_text(put_number(to, (size_t)bytes), "@");
-    if (platform->elf_machine == EM_X86_64 && i < 6)
-        return put_text(put_text(to, "%"), x86_64[i][width]);
-    if (platform->elf_machine == EM_X86_64)
-        return put_text(put_number(to, 8 * (i - 6)), "(%rsp)");
-    if (platform->elf_machine == EM_386)
-        return put_text(put_number(to, 4 * i), "(%esp)");
-    if (i < 8)
-        return put_number(put_text(to, "x"), i);
-    return put_text(put_number(put_text(to, "[sp, "), 8 * (i - 8)), "]");
-}
-
 static void put_note_header(struct usdt_buf *out, const char *owner, uint32_t size, uint32_t type)
 {
     usdt_buf_put32(out, (uint32_t)strlen(owner) + 1);
@@ -136,16 +108,20 @@ static void put_note_header(struct usdt_buf *out, const char *owner, uint32_t si
     usdt_buf_align(out, 4);
 }
 
-static void put_probe_note(struct usdt_buf *out, const struct usdt_layout *layout, size_t slot,
-                           uint64_t base)
+/* `operands`: where the arguments are; NULL: where a call has them. */
+static void put_note(struct usdt_buf *out, const struct usdt_layout *layout, size_t slot, uint64_t base, uint64_t site,
+                     const struct usdt_operand *operands)
 {
     const struct usdt_platform *platform = layout->platform;
     const usdt_probedef_t *def = layout->defs[slot];
-    uint64_t site = usdt_layout_stubs(layout) + slot * platform->stub->size + usdt_layout_site(layout);
 
-    char args[NOTE_ARGS_MAX * 32], *end = args; /* the longest is "-8@[sp, 24]" */
-    for (size_t i = 0; i < def->argc && i < NOTE_ARGS_MAX; i++)
-        end = put_operand(put_text(end, i > 0 ? " " : ""), platform, i, usdt_type_size(platform, def->types[i]));
+    char args[NOTE_ARGS_MAX * 32], *end = args; /* the longest is "-8@-999999999(%r15)", and a space */
+    for (size_t i = 0; i < def->argc && i < NOTE_ARGS_MAX; i++) {
+        struct usdt_operand operand = operands != NULL ? operands[i] : usdt_operand_of_call(platform, i);
+        if (i > 0)
+            *end++ = ' ';
+        end = usdt_operand_put(end, platform, &operand, usdt_type_size(platform, def->types[i]));
+    }
     *end++ = '\0';
     size_t args_size = (size_t)(end - args);
     size_t size = 3 * platform->word + strlen(layout->provider) + 1 + strlen(def->name) + 1 + args_size;
@@ -159,13 +135,28 @@ static void put_probe_note(struct usdt_buf *out, const struct usdt_layout *layou
     usdt_buf_align(out, 4);
 }
 
+/* One for the stub, one for code of the program's own. Where the site is in other memory, no tracer of notes can see it. */
+static void put_probe_notes(struct usdt_buf *out, const struct usdt_layout *layout, size_t slot, uint64_t base)
+{
+    const struct usdt_own_code *code = usdt_code_of(layout->defs[slot]);
+    if (usdt_is_elsewhere(layout->defs[slot]))
+        return;
+    put_note(out, layout, slot, base, usdt_layout_stubs(layout) + slot * layout->platform->stub->size +
+             usdt_layout_site(layout), NULL);
+    if (code != NULL)
+        put_note(out, layout, slot, base, usdt_layout_code(layout, code) + code->site, code->operands);
+}
+
 /* Strings, in the order of the notes: function, then each type, then an empty one, which no type is. */
 static void put_more(struct usdt_buf *out, const usdt_probedef_t *def)
 {
-    usdt_buf_str(out, def->function);
-    for (size_t i = 0; i < def->argc; i++)
-        usdt_buf_str(out, def->types[i]);
-    usdt_buf_str(out, "");
+    size_t notes = usdt_is_elsewhere(def) ? 0 : usdt_code_of(def) == NULL ? 1 : 2;
+    for (; notes > 0; notes--) {
+        usdt_buf_str(out, def->function);
+        for (size_t i = 0; i < def->argc; i++)
+            usdt_buf_str(out, def->types[i]);
+        usdt_buf_str(out, "");
+    }
 }
 
 static size_t section_count(const struct usdt_layout *layout)
@@ -263,7 +254,7 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     struct usdt_buf body = { 0 };
     for (size_t slot = 0; slot < layout->count; slot++)
         if (layout->defs[slot] != NULL)
-            put_probe_note(&body, layout, slot, base);
+            put_probe_notes(&body, layout, slot, base);
     size_t notes_size = body.len;
     for (size_t slot = 0; slot < layout->count; slot++)
         if (layout->defs[slot] != NULL)
@@ -284,7 +275,7 @@ bool usdt_elf_build(const struct usdt_layout *layout, struct usdt_buf *out,
     usdt_buf_grow(out, text - id_at);
     void *stubs = usdt_buf_grow(out, base - text);
     if (stubs != NULL)
-        usdt_stubs_write(platform->stub, stubs, (base - text) / platform->stub->size);
+        usdt_layout_write(layout, stubs, base - text);
     usdt_buf_grow(out, notes - base); /* .stapsdt.base, .probes: 0 */
     if (!body.failed)
         usdt_buf_put(out, body.data, body.len);

@@ -159,8 +159,11 @@ static bool submit_part(struct usdt_helper **list, const struct usdt_layout *lay
     if (helper != NULL && (map = map_document(layout, text, next, &helper->size)) != NULL) {
         helper->platform = platform;
         helper->record.dof = (uintptr_t)map;
-        /* Each document needs an address of its own: its own, or that of its first stub. */
-        helper->record.addr = platform->base_is_dof ? helper->record.dof : text + first * platform->stub->size;
+        /* Each document needs an address of its own: its own, or that of its first stub, or site. */
+        const usdt_probedef_t *def = layout->defs[first];
+        helper->record.addr = platform->base_is_dof ? helper->record.dof
+                              : usdt_is_elsewhere(def) ? usdt_code_of(def)->elsewhere
+                                                       : text + first * platform->stub->size;
         strncpy(helper->record.module, layout->module, sizeof helper->record.module - 1);
         done = add(helper, device);
     }
@@ -192,12 +195,13 @@ enum usdt_helped usdt_helper_submit(struct usdt_helper **list, const struct usdt
         snprintf(why, USDT_WHY_MAX, "%s: %s", layout->platform->device[0], strerror(errno));
         return USDT_HELPER_FAILED;
     }
-    size_t next = 0;
     bool done = true;
-    while (done && next < layout->count) {
-        done = submit_part(list, layout, text, &next, device, why);
+    for (size_t next = 0; done;) {
         while (next < layout->count && layout->defs[next] == NULL)
             next++;
+        if (next == layout->count)
+            break;
+        done = submit_part(list, layout, text, &next, device, why);
     }
     if (!done) {
         char ignored[USDT_WHY_MAX];

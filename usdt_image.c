@@ -36,28 +36,26 @@ static void unlink_from(struct usdt_image **list, const struct usdt_image *image
     *list = image->next;
 }
 
-struct usdt_image *usdt_image_create(const struct usdt_platform *platform, size_t slots, bool semaphores)
+struct usdt_image *usdt_image_create(const struct usdt_platform *platform, usdt_probedef_t **defs, size_t slots,
+                                     size_t code, bool semaphores)
 {
-    struct usdt_layout layout = { .platform = platform, .count = slots, .page = page_size(), .semaphores = semaphores };
-    size_t mapped = usdt_layout_mapped(&layout), data = usdt_layout_data(&layout), front = usdt_layout_stubs(&layout);
+    struct usdt_layout layout = { .platform = platform, .defs = defs, .count = slots, .page = page_size(),
+                                  .code = code, .semaphores = semaphores };
+    size_t mapped = usdt_layout_mapped(&layout), data = usdt_layout_data(&layout);
     size_t reserved = layout.page;
     while (reserved < mapped + data)
         reserved *= 2; /* few sizes, so that spare ranges fit */
 
-    usdt_probedef_t **defs = calloc(slots, sizeof(usdt_probedef_t *));
-    if (defs == NULL)
-        return NULL;
-    struct usdt_image *image = spare;
+    struct usdt_image *image = code > 0 && usdt_code_is_fixed() ? NULL : spare;
     while (image != NULL && image->reserved != reserved)
         image = image->next;
     if (image != NULL) {
         unlink_from(&spare, image);
     } else {
         image = calloc(1, sizeof *image);
-        void *range = image == NULL ? NULL : usdt_code_reserve(platform, reserved, front);
+        void *range = image == NULL ? NULL : usdt_code_reserve(&layout, reserved);
         if (range == NULL) {
             free(image);
-            free(defs);
             return NULL;
         }
         image->base = (uintptr_t)range;
@@ -65,10 +63,11 @@ struct usdt_image *usdt_image_create(const struct usdt_platform *platform, size_
     }
     image->platform = platform;
     image->slots = slots;
+    image->code = code;
     image->defs = defs;
     image->mapped = mapped;
     image->data = data;
-    image->stubs = image->base + front;
+    image->stubs = image->base + usdt_layout_stubs(&layout);
     image->semaphores = semaphores ? image->base + mapped + USDT_SEMAPHORES_AT : 0;
     image->stored.fd = -1;
     return image;
@@ -84,6 +83,7 @@ static struct usdt_layout layout_of(const struct usdt_image *image, const char *
         .defs = image->defs,
         .count = image->slots,
         .page = page_size(),
+        .code = image->code,
         .semaphores = image->semaphores != 0,
         .direct_call = usdt_code_has_direct_call(image->platform),
         .attributes = attributes,
@@ -116,6 +116,12 @@ static usdt_error_t submit(struct usdt_image *image, const struct usdt_layout *l
     if (helped == USDT_HELPER_FAILED && has_others)
         snprintf(why, USDT_WHY_MAX, "failed to load DOF: %.400s (tracers other than DTrace see the probes)",
                  reason);
+    for (size_t i = 0; helped == USDT_HELPER_NONE && has_others && i < image->slots; i++)
+        if (image->defs[i] != NULL && usdt_is_elsewhere(image->defs[i])) {
+            snprintf(why, USDT_WHY_MAX, "there is no DTrace here, which alone can see a probe in memory of the "
+                                        "program's own (%s:%s)", image->defs[i]->function, image->defs[i]->name);
+            break;
+        }
     if (helped == USDT_HELPER_DONE || has_others)
         return USDT_ERROR_NONE;
     snprintf(why, USDT_WHY_MAX, "%s", helped == USDT_HELPER_FAILED ? reason : "there is no DTrace here");
@@ -153,10 +159,10 @@ usdt_error_t usdt_image_publish(struct usdt_image *image, const char *provider, 
 bool usdt_image_withdraw(struct usdt_image *image, char why[USDT_WHY_MAX])
 {
     bool done = usdt_helper_withdraw(&image->helpers, why);
-    if (!usdt_code_withdraw(image)) /* the code stays as it is: make the probes pass it by */
-        for (size_t i = 0; i < image->slots; i++)
-            if (image->defs[i] != NULL && image->defs[i]->probe != NULL)
-                usdt_probe_detach(image->defs[i]->probe);
+    bool is_inert = usdt_code_withdraw(image);
+    for (size_t i = 0; i < image->slots; i++) /* code that stays as it is: make the probes pass it by */
+        if (image->defs[i] != NULL && image->defs[i]->probe != NULL && (!is_inert || usdt_is_elsewhere(image->defs[i])))
+            usdt_probe_detach(image->defs[i]->probe);
     unlink_from(&published, image);
     image->is_published = false;
     return done;
@@ -165,6 +171,10 @@ bool usdt_image_withdraw(struct usdt_image *image, char why[USDT_WHY_MAX])
 void usdt_image_destroy(struct usdt_image *image)
 {
     free(image->defs);
+    if (image->code > 0 && usdt_code_is_fixed()) { /* the range serves no other */
+        free(image);
+        return;
+    }
     image->defs = NULL;
     image->slots = 0;
     link_to(&spare, image);

@@ -5,6 +5,7 @@
  *     usdt.c        the API: providers and their probes; decides what is published when
  *     usdt_types.c  what names and type strings mean
  *     usdt_struct.c the structures that a program describes
+ *     usdt_operand.c code that a program supplies, and where arguments are in it
  *     usdt_probe.c  stubs, checking and firing
  *     usdt_listen.c who hears of it in the program itself
  *     usdt_dof*.c   the DTrace document   (pure: bytes in a buffer)
@@ -93,6 +94,7 @@ struct usdt_layout {
     size_t count;
     size_t page;         /* of the machine the image is for */
     unsigned copy;       /* images that are the same but for this number differ in their build-id */
+    size_t code;         /* bytes behind the slots, for code of the program's own */
     bool semaphores;     /* one for each slot */
     bool direct_call;    /* tracers are shown the 10-byte nop, which the kernel makes a direct call */
     const struct usdt_buf *types; /* descriptions, a NUL behind each; NULL: there are none */
@@ -116,7 +118,33 @@ struct usdt_translation {
 struct usdt_own_def {
     usdt_probedef_t pub;
     struct usdt_translation *translation; /* NULL: args[] are the arguments */
+    struct usdt_own_code *code;           /* NULL: hit in its stub only */
 };
+
+/* Where an argument is at a site: in a register (by its number in an instruction; 31 is sp on arm64), or in memory,
+   so many bytes from where that points to. */
+struct usdt_operand {
+    uint8_t reg;
+    bool in_memory;
+    int32_t offset;
+};
+/* What usdt_probe_use_code() or usdt_probe_use_site() set. */
+struct usdt_own_code {
+    uintptr_t elsewhere; /* the site, in other memory; 0: it is in `bytes` */
+    size_t at;           /* where they are, behind the image's slots */
+    size_t size, site;
+    struct usdt_operand *operands; /* in the same allocation; NULL: where a call has them */
+    unsigned char bytes[];
+};
+static inline const struct usdt_own_code *usdt_code_of(const usdt_probedef_t *def)
+{
+    return ((const struct usdt_own_def *)def)->code;
+}
+static inline bool usdt_is_elsewhere(const usdt_probedef_t *def)
+{
+    return usdt_code_of(def) != NULL && usdt_code_of(def)->elsewhere != 0;
+}
+
 
 /* The site's offset in its slot, as tracers are told. DOF and notes must agree: DTrace for Linux reads
    both, and takes two places for two probes, which then both fire. */
@@ -128,6 +156,10 @@ static inline uint32_t usdt_layout_site(const struct usdt_layout *layout)
 /* What is mapped of an image: whole pages, the first stub so many bytes behind their start. */
 size_t usdt_layout_mapped(const struct usdt_layout *);
 size_t usdt_layout_stubs(const struct usdt_layout *);
+/* Where a program's own code is behind that start; NULL: the first such. */
+size_t usdt_layout_code(const struct usdt_layout *, const struct usdt_own_code *);
+/* Writes the stubs, and the code behind them: so many bytes. */
+void usdt_layout_write(const struct usdt_layout *, void *stubs, size_t size);
 /* The semaphores' pages behind that, writable; 0 without. The first one is so many bytes behind their start. */
 size_t usdt_layout_data(const struct usdt_layout *);
 enum { USDT_SEMAPHORES_AT = 4 };
@@ -146,6 +178,17 @@ int usdt_type_size(const struct usdt_platform *, const char *type);
 
 /* The same of a name such as "uint8_t"; 0: it is not known. */
 int usdt_named_size(const char *name, size_t len, unsigned word, bool char_signed);
+
+/* usdt_operand.c */
+enum { USDT_CODE_ALIGN = 64 };
+struct usdt_operand usdt_operand_of_call(const struct usdt_platform *, size_t i);
+/* As a note has it, "-4@%ebx", without a NUL; less than 32 characters. Returns what is behind it. */
+char *usdt_operand_put(char *to, const struct usdt_platform *, const struct usdt_operand *, int type_size);
+/* False: why[] says what is wrong with it. */
+bool usdt_operand_read(const struct usdt_platform *, size_t index, const char *text, const char *type,
+                       struct usdt_operand *, char why[USDT_WHY_MAX]);
+size_t usdt_nop_size(const struct usdt_platform *);
+bool usdt_is_nop(const struct usdt_platform *, const void *at);
 
 /*
  * usdt_struct.c: what a description (usdt_provider_add_type()) says. Lists are in the order of the text, but for
@@ -236,6 +279,9 @@ void usdt_stubs_write(const struct usdt_stub *, void *to, size_t count);
 void usdt_probe_init(usdt_probe_t *, const struct usdt_stub *, size_t argc);
 /* `semaphore` is its address, or 0: it has none. */
 void usdt_probe_place(usdt_probe_t *, const struct usdt_stub *, uintptr_t slot, uintptr_t semaphore);
+/* What its site is while nobody traces it: 4 bytes, as they are now. And: its site is in that word, elsewhere. */
+void usdt_probe_watch(usdt_probe_t *, const void *word);
+void usdt_probe_place_elsewhere(usdt_probe_t *, uintptr_t word);
 usdt_probe_t *usdt_probe_never(void); /* one for all, that is never placed */
 void usdt_probe_detach(usdt_probe_t *); /* fires nothing from now on, without a stub */
 /* Somebody listens now: it shows that it is enabled, and hits go to usdt_listeners_call(). Nobody does any more. */
@@ -264,7 +310,7 @@ void usdt_listeners_forked(void);
 
 /*
  * usdt_dof.c: appends to `out` one document that holds as many of the probes as the platform's
- * limit allows, from slot *next on, and moves *next behind them. `text` is the address of slot 0,
+ * limit allows, from slot *next on, and moves *next behind them. (On Linux a site elsewhere is alone in its.) `text` is the address of slot 0,
  * `dof` that of the document. False, and errno: ENOMEM; E2BIG, no probe or one that is too big for a
  * document; ERANGE, the stubs are more than 2 GiB from the document, where XNU cannot find them.
  */
@@ -319,7 +365,7 @@ struct usdt_image {
     size_t reserved;         /* bytes of addresses set aside */
     uintptr_t stubs;         /* address of slot 0 */
     uintptr_t semaphores;    /* that of its semaphore, or 0: there are none */
-    size_t slots;
+    size_t slots, code;     /* as in usdt_layout */
     usdt_probedef_t **defs; /* by slot; NULL: nobody's */
     bool is_published;
     unsigned char content[USDT_BUILD_ID]; /* build-id of copy 0 */
@@ -332,7 +378,9 @@ struct usdt_image {
     size_t members; /* those of them whose probe is in the provider */
     bool is_new;    /* published by the call that is under way */
 };
-struct usdt_image *usdt_image_create(const struct usdt_platform *, size_t slots, bool semaphores);
+/* Takes `defs`, one for each slot, if it does not fail. */
+struct usdt_image *usdt_image_create(const struct usdt_platform *, usdt_probedef_t **defs, size_t slots, size_t code,
+                                     bool semaphores);
 /* Publishes all probes that have a slot. With USDT_ERROR_NONE why[] is "" or names who will not see them,
    with any other it says why. `attributes` and `types` as in usdt_layout. */
 usdt_error_t usdt_image_publish(struct usdt_image *, const char *provider, const char *module,
@@ -354,8 +402,12 @@ void usdt_images_exit(void);
 /*
  * usdt_code_linux.c, usdt_code_anonymous.c: what is in an image's range, on the system compiled for.
  */
-/* So many bytes of addresses, or NULL. The stubs will be from `front` on. */
-void *usdt_code_reserve(const struct usdt_platform *, size_t size, size_t front);
+/* So many bytes of addresses, or NULL, for this layout and others. */
+void *usdt_code_reserve(const struct usdt_layout *, size_t size);
+/* Whether what such a range holds for good depends on its layout. */
+bool usdt_code_is_fixed(void);
+/* Whether a file is mapped there, executable. */
+bool usdt_code_is_in_file(const void *at, size_t size);
 /* The stubs can be executed, and traced, in a file that is not that of one of the `others`. On success why[] is ""
    or names who will not see the probes. */
 bool usdt_code_publish(struct usdt_image *, const struct usdt_layout *, const struct usdt_image *others,

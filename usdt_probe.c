@@ -25,11 +25,19 @@ void usdt_stubs_write(const struct usdt_stub *stub, void *to, size_t count)
 #define AS_DATA (void *)
 #endif
 
+/* It is not placed. */
+void usdt_probe_watch(usdt_probe_t *probe, const void *word)
+{
+    uint32_t pristine;
+    memcpy(&pristine, word, sizeof pristine);
+    STORE(&probe->pristine, pristine);
+}
+
 void usdt_probe_init(usdt_probe_t *probe, const struct usdt_stub *stub, size_t argc)
 {
     probe->argc = (uint32_t)argc;
     if (stub != NULL)
-        memcpy(&probe->pristine, stub->code + stub->site, sizeof probe->pristine);
+        usdt_probe_watch(probe, stub->code + stub->site);
     usdt_probe_detach(probe);
 }
 
@@ -48,6 +56,11 @@ void usdt_probe_place(usdt_probe_t *probe, const struct usdt_stub *stub, uintptr
     STORE(&to->site, (const volatile uint32_t *)(slot + stub->site));
     STORE(&to->isenabled_addr, (int (*)(void))(slot + stub->isenabled));
     STORE(&probe->probe_addr, (void *)(slot + stub->probe));
+}
+
+void usdt_probe_place_elsewhere(usdt_probe_t *probe, uintptr_t word)
+{
+    STORE(&placed(probe)->site, (const volatile uint32_t *)word);
 }
 
 static int never_enabled(void)

@@ -70,6 +70,9 @@ typedef void (*usdt_listener_t)(void *, usdt_probedef_t *, size_t, void *const *
 int usdt_probe_listen(usdt_probedef_t *, usdt_listener_t, void *);
 int usdt_probe_unlisten(usdt_probedef_t *, usdt_listener_t, void *);
 int usdt_probe_translate(usdt_probedef_t *, size_t, const char *const *, const unsigned char *);
+int usdt_probe_use_code(usdt_probedef_t *, const usdt_code_t *);
+int usdt_probe_use_site(usdt_probedef_t *, const void *);
+const void *usdt_probedef_code(usdt_probedef_t *);
 VALUE(USDT_OF_PROVIDER, 0);
 VALUE(USDT_OF_MODULE, 1);
 VALUE(USDT_OF_FUNCTION, 2);

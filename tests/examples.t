@@ -132,6 +132,34 @@ subtest 'examples/sensor.c' => sub {
     $sensor->stop('TERM');
 };
 
+subtest 'examples/jit.c' => sub {
+    my $program = compiled('examples/jit.c', "$cc -std=c11");
+    if (USDT::Program::native_arch() eq 'i386') {
+        is(qx{$program x 2>&1}, "jit: no code for this processor: x\n", 'says what it cannot do');
+        return;
+    }
+    is(qx{@runner $program '2 x * 1 + x x * -' 3 2>/dev/null}, "1 2\n2 1\n3 -2\n", 'compiles an expression');
+    for (['y', 'is no number, x, +, - or *: y'], ['1 +', 'takes two values, which are not there: +'],
+        ['1 2', 'leaves no single value: 1 2'], ['x 1e3 +', 'is no number, x, +, - or *: 1e3'],
+        ['', 'leaves no single value: '], [join(' ', 1, ('x +') x 9999), 'too long: the expression']) {
+        my ($source, $why) = @$_;
+        like(qx{@runner $program '$source' 1 2>&1}, qr/^jit: \Q$why\E$/m, $why);
+    }
+    my $jit = running($program, '3 x * 1 -');
+    for my $tracer (qw(ftrace bpftrace)) {
+        USDT::Tracer::with($tracer => 'its registers', sub {
+            my @hits = $tracer eq 'ftrace' ? map({ $_->[2] } traced($jit->{pid}, 4, 'jit')) : do {
+                my $run = USDT::Tracer->bpftrace($jit->{pid}, 'usdt:*:jit:eval { printf("%d %d %s\n", arg0, arg1, str(arg2)); }');
+                $run->lines(qr/\d+ \d+ .*/, 4);
+            };
+            cmp_ok(scalar @hits, '>', 3, 'four hits');
+            my @wrong = grep { !/^(\d+) (\d+) "?(.*?)"?$/ || $2 != 3 * $1 - 1 || $3 ne '3 x * 1 -' } @hits;
+            is_deeply(\@wrong, [], 'with the values of the compiled code');
+        });
+    }
+    $jit->stop('TERM');
+};
+
 subtest 'examples/server.c' => sub {
     my $program = compiled('examples/server.c', "$cc -std=c11");
     my $server = running($program, '--port', 0, '--load', 4);

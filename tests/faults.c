@@ -326,6 +326,14 @@ static void listen(usdt_probedef_t *def)
     check("listen", NULL, result);
 }
 
+/* In the program's own file. */
+#if defined(__aarch64__)
+__asm__(".text\n .balign 4\n site_here: nop\n ret\n");
+#else
+__asm__(".text\n site_here: nop\n ret\n");
+#endif
+extern const unsigned char site_here[];
+
 static void live_with(usdt_provider_t *provider)
 {
     add(provider, 0);
@@ -338,8 +346,16 @@ static void live_with(usdt_provider_t *provider)
     check("add_type", provider,
           usdt_provider_add_type(provider, "enum e { A }; typedef struct s { int x; enum e e; } s_t;"));
     static const char *const seen[] = { "long", "id_t" };
+#if defined(__aarch64__)
+    static const uint32_t code[] = { 0xd503201f, 0xd65f03c0 };
+#else
+    static const unsigned char code[] = { 0x90, 0xc3 };
+#endif
     if (defs[2] != NULL) {
         check("translate", NULL, usdt_probe_translate(defs[2], 1, seen, (const unsigned char[]){ 0 }));
+        check("use code", NULL, usdt_probe_use_code(defs[2], &(usdt_code_t){ .bytes = code, .size = sizeof code }));
+        if (usdt_probe_use_site(defs[2], site_here) == 0)
+            check("use code again", NULL, usdt_probe_use_code(defs[2], &(usdt_code_t){ .bytes = code, .size = sizeof code }));
         check("translate again", NULL, usdt_probe_translate(defs[2], 2, seen, (const unsigned char[]){ 0, 0 }));
     }
     enable(provider); /* a second image */

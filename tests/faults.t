@@ -24,7 +24,7 @@ subtest 'no call to the system is forgotten' => sub {
     # These cannot fail, or not so that anybody would notice.
     my %cannot = map { $_ => 1 } qw(_GLOBAL_OFFSET_TABLE_ __errno_location __tls_get_addr ___tls_get_addr sched_yield sysconf
         __isoc99_sscanf __isoc23_sscanf sscanf snprintf vsnprintf bcmp memchr memcmp memcpy memmove memset strcmp strcpy strlen
-        strncat strncpy strerror strrchr strchr geteuid getpid getauxval getenv free prctl
+        strncat strncmp strncpy strerror strrchr strchr strcspn strspn strtol geteuid getpid getauxval getenv free prctl
         pthread_atfork pthread_self pthread_mutex_lock pthread_mutex_trylock pthread_mutex_unlock pthread_once
         pthread_setcancelstate), map { "__${_}_chk" } qw(memcpy memset snprintf vsnprintf strcpy strncat strncpy read);
     my ($wrapped) = do { local (@ARGV, $/) = 'Makefile'; <> =~ /^\$\(B\)\/tests\/faults: (.*?[^\\]\n)/ms };

@@ -12,6 +12,7 @@
  * Prints "ready PID", waits for a line, works, prints what it counted; waits for a line and ends.
  */
 #define _GNU_SOURCE
+#include "program.h"
 #include "usdt.h"
 
 #include <pthread.h>
@@ -26,14 +27,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define MUST(condition)                                                                   \
-    do {                                                                                  \
-        if (!(condition)) {                                                               \
-            fprintf(stderr, "forks: not true, line %d: %s\n", __LINE__, #condition);      \
-            _exit(3);                                                                     \
-        }                                                                                 \
-    } while (0)
 
 extern char **environ;
 static const char *types[] = { "int" };
@@ -165,14 +158,6 @@ static void try_ways(void)
     done = true;
     pthread_join(thread, NULL);
     fire(1);
-}
-
-static void wait_for_line(void)
-{
-    char line[16];
-    fflush(stdout);
-    if (fgets(line, sizeof line, stdin) == NULL)
-        exit(0);
 }
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@
  *     growth many CYCLES       a provider of 1 to 300 probes is made, enabled and freed
  */
 #define _GNU_SOURCE
+#include "program.h"
 #include "usdt.h"
 
 #include <dirent.h>
@@ -17,14 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define MUST(condition)                                                                    \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            fprintf(stderr, "growth: not true, line %d: %s\n", __LINE__, #condition);      \
-            _exit(3);                                                                      \
-        }                                                                                  \
-    } while (0)
 
 static const char *types[] = { "int", "char *" };
 

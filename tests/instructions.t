@@ -14,7 +14,7 @@ my %counted = (
     fire3  => 28, fire6 => 39, fire12 => 49, fire32 => 68,
     listened => 120,   # fire3, with a listener that does nothing
     create => 2_556,   # and add, a probe of three arguments
-    enable => 4_758,   # create, add, publish
+    enable => 5_400, # create, add, publish
     toggle => 49_900,  # disable and enable a provider of one probe
 );
 my $native = USDT::Program::native_arch();

@@ -10,12 +10,12 @@
  * The latter two print "ready PID", wait for a line, work, print what they counted; wait for another line and end.
  */
 #define _GNU_SOURCE
+#include "program.h"
 #include "usdt.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,20 +24,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static int failed;
-
-__attribute__((format(printf, 2, 3))) static void check(bool good, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    printf(good ? "ok " : "not ok ");
-    vprintf(format, args);
-    va_end(args);
-    puts("");
-    fflush(stdout);
-    failed |= !good;
-}
 
 static const char *types[USDT_ARG_MAX];
 
@@ -415,14 +401,6 @@ static usdt_probedef_t *shared[PROBES];
 static atomic_bool done;
 static atomic_ulong fired, heard, listened;
 
-#define MUST(condition)                                                                 \
-    do {                                                                                \
-        if (!(condition)) {                                                             \
-            fprintf(stderr, "listen: not true, line %d: %s\n", __LINE__, #condition);   \
-            _exit(3);                                                                   \
-        }                                                                               \
-    } while (0)
-
 static void lives(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
 {
     struct life *life = context;
@@ -526,14 +504,6 @@ static void hits(unsigned long times)
     for (uintptr_t n = 0; n < times; n++) /* now without */
         USDT_PROBE(probe, n, ~n, 3 * n);
     printf("after %d\nheard %lu\n", usdt_is_enabled(probe), counted);
-}
-
-static void wait_for_line(void)
-{
-    char line[16];
-    fflush(stdout);
-    if (fgets(line, sizeof line, stdin) == NULL)
-        exit(0);
 }
 
 int main(int argc, char **argv)

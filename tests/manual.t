@@ -59,7 +59,7 @@ my %bodies = map { /^\{(.*)\}\s*(\w+)$/s ? ($2 => $1) : () } $declarations =~ /^
 subtest 'a page for each name' => sub {
     my @exported = read_file("$ROOT/libusdt.map") =~ /^ +(usdt_\w+);/mg;
     is_deeply([sort keys %prototypes], [sort @exported], 'usdt.h declares what libusdt.map exports');
-    is(scalar(grep { !/^USDT_/ } keys %bodies), 4, 'the types of usdt.h are found');
+    is(scalar(grep { !/^USDT_/ } keys %bodies), 5, 'the types of usdt.h are found');
     for my $name (sort(@exported), sort(keys %bodies), sort(keys %callbacks), @macros) {
         is(scalar @{ $page_of{"$name 3"} // [] }, 1, "$name has one");
     }
@@ -103,7 +103,7 @@ subtest 'the pages say what usdt.h says' => sub {
         my ($page) = @{ $page_of{"$type 3"} };
         my %described = map { $_ => 1 } map { /(\w+)/g } $page->{text} =~ /^\.It Fa (.*)/mg;
         my @members = map { /(?|\(\*(\w+)\)|(\w+)$)/ } split /;\s*/, $bodies{$type};
-        cmp_ok(scalar @members, '>', 5, "the members of $type are found");
+        cmp_ok(scalar @members, '>', 3, "the members of $type are found");
         is_deeply([grep { !$described{$_} } @members], [], 'and described');
     }
 };

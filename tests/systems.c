@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "kernels.h"
+#include "program.h"
 #include "usdt.h"
 
 #include <errno.h>
@@ -25,20 +26,6 @@
 #if defined(__APPLE__) && defined(__aarch64__)
 #include <libkern/OSCacheControl.h> /* systems.t's */
 #endif
-
-static int failed;
-
-__attribute__((format(printf, 2, 3))) static void check(bool good, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    printf(good ? "ok " : "not ok ");
-    vprintf(format, args);
-    va_end(args);
-    puts("");
-    fflush(stdout);
-    failed |= !good;
-}
 
 /* ---- the system ---- */
 

@@ -14,6 +14,7 @@
  * have seen if it watched all the time, and what else it counted; waits for another line and ends.
  */
 #define _GNU_SOURCE
+#include "program.h"
 #include "usdt.h"
 
 #include <pthread.h>
@@ -49,14 +50,6 @@ static usdt_probedef_t *changing[CHANGING]; /* published and withdrawn by one th
 static usdt_probedef_t *pool[POOL];         /* in providers that come and go */
 static atomic_bool done;
 static atomic_ulong fired, enables, refused;
-
-#define MUST(condition)                                                                     \
-    do {                                                                                    \
-        if (!(condition)) {                                                                 \
-            fprintf(stderr, "threads: not true, line %d: %s\n", __LINE__, #condition);      \
-            _exit(3);                                                                       \
-        }                                                                                   \
-    } while (0)
 
 static usdt_probedef_t *define(const char *name)
 {
@@ -166,14 +159,6 @@ static void *changer(void *arg)
         usdt_provider_free(provider);
     }
     return NULL;
-}
-
-static void wait_for_line(void)
-{
-    char line[16];
-    fflush(stdout);
-    if (fgets(line, sizeof line, stdin) == NULL)
-        exit(0);
 }
 
 static void sleep_for(double seconds)

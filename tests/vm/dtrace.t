@@ -125,6 +125,11 @@ $typed->ok('translate', 'ten', map { $_, 'int' } reverse 0 .. 9);
 $typed->ok('add', 'p', $_) for qw(swap info ten);
 like($typed->do('enable', 'p'), qr/^ok/, 'a provider of translated probes is enabled');
 
+# A compiler: a site in its own file, and code with arguments in registers of its own. It runs all the time.
+my $jit = USDT::Tracer->start("$ENV{B}/examples/jit", '3 x * 1 -');
+ok($jit->until(sub { $jit->output =~ /^2 5$/m }), 'compiled code runs');
+unlike($jit->output, qr/^jit: /m, 'DTrace is told of its site');
+
 # ---- what is listed ----
 
 my @listed = listed(qw(testlib second live early again));
@@ -165,6 +170,7 @@ second*:modtwo:func:zed { printf("zed %d %s\n", pid, copyinstr(arg0)); }
 live*:::old, live*:::late, live*:::gone, again*:::a, early*:::e, twice*:::t
 { printf("%s %d %s:%s:%s %d\n", probename, pid, probeprov, probemod, probefunc, (int)arg0); }
 END
+$script .= 'jit' . $jit->{pid} . ':::entry { printf("entry %d %d\n", pid, (int)arg0); }' . "\n";
 $script .= 'forky' . $child . ':::f { printf("f %d %d\n", pid, (int)arg0); }';
 
 is($one->enabled($_), '0 0', "$_ is not enabled before") for qw(int0 int5 str10 int32);
@@ -193,6 +199,11 @@ $forked->ok('fire', 'f', 'i:10');
 USDT::Tracer::wait_for(60, sub { $dtrace->output =~ /^f /m });
 my @lines = grep { !/^(attached)?$/ } split /\n/, $dtrace->stop;
 note $_ for @lines;
+
+my @entries = map { /^entry $jit->{pid} (\d+)$/ ? $1 : () } @lines;
+@lines = grep { !/^entry / } @lines;
+cmp_ok(scalar @entries, '>', 3, 'a nop in compiled code is hit');
+is_deeply(\@entries, [$entries[0] .. $entries[0] + $#entries], 'each time that it runs, with its argument');
 
 my %seen;
 for (@lines) {
@@ -235,6 +246,13 @@ my @by_pid = grep { /^int2/ } split /\n/, $by_pid->stop;
 note $_ for @by_pid;
 is_deeply(\@by_pid, ['int2 ' . $two->pid . ' 21 22'],
     'with -p and $target the probe of that process fires, once');
+
+my $by_note = dtrace('jit$target:::eval { printf("eval %d %d %s\n", (int)arg0, (int)arg1, copyinstr(arg2)); }', '-p', $jit->{pid});
+USDT::Tracer::wait_for(30, sub { (() = $by_note->output =~ /^eval/mg) > 4 });
+my @by_note = grep { /^eval/ } split /\n/, $by_note->stop;
+cmp_ok(scalar @by_note, '>', 4, 'and code with arguments in other registers is hit');
+is_deeply([grep { !/^eval (\d+) (\d+) 3 x \* 1 -$/ || $2 != 3 * $1 - 1 } @by_note], [], 'with their values') or diag "@by_note";
+$jit->stop('TERM');
 
 $forked->ok('quit');
 $_->quit for $one, $two, $live, $again, $early, $twice, $typed, $forked;

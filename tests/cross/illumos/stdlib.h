@@ -6,4 +6,5 @@ void *calloc(size_t, size_t);
 void *realloc(void *, size_t);
 void free(void *);
 char *getenv(const char *);
+long strtol(const char *, char **, int);
 #endif

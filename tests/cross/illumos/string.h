@@ -8,7 +8,10 @@ void *memset(void *, int, size_t);
 int strcmp(const char *, const char *);
 char *strchr(const char *, int);
 char *strcpy(char *, const char *);
+size_t strcspn(const char *, const char *);
 char *strerror(int);
 size_t strlen(const char *);
+int strncmp(const char *, const char *, size_t);
 char *strncpy(char *, const char *, size_t);
+size_t strspn(const char *, const char *);
 #endif
