@@ -59,8 +59,8 @@ endif
 
 TEMPLATES := x86_64 i386 arm64
 SOURCES := usdt.c usdt_buf.c usdt_code_anonymous.c usdt_code_linux.c usdt_dof.c usdt_dof_file.c \
-           usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_listen.c usdt_operand.c usdt_platform.c usdt_probe.c \
-           usdt_store.c usdt_struct.c usdt_types.c
+           usdt_dof_sections.c usdt_elf.c usdt_helper.c usdt_image.c usdt_listen.c usdt_operand.c usdt_platform.c \
+           usdt_probe.c usdt_store.c usdt_struct.c usdt_types.c
 NATIVE := $(addprefix $(MACHO),$(filter $(ARCH),$(TEMPLATES)))
 B := $(O)/build/$(ARCH)
 OBJECTS := $(SOURCES:%.c=$(B)/%.o) $(NATIVE:%=$(B)/usdt_tracepoints_%.o)
@@ -207,7 +207,7 @@ demo: $(O)/usdt
 # TESTS=... runs some only; PROVE_FLAGS=-v shows each check.
 TESTS ?= test.pl tests/*.t
 # In two lanes: tests that have tracers, one after the other, and beside them the rest.
-TRACING := {test.pl,tests/cookbook.t,tests/examples.t,tests/forks.t,tests/how.t,tests/listen.t,tests/live.t,tests/list.t,tests/places.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
+TRACING := {test.pl,tests/code.t,tests/cookbook.t,tests/examples.t,tests/forks.t,tests/how.t,tests/listen.t,tests/live.t,tests/list.t,tests/places.t,tests/semaphores.t,tests/threads.t,tests/trace.t}
 PROVING = O=$(O) B=$(B) CC='$(strip $(CC) $(ARCHFLAGS))' USDT_TEST_STRICT='$(STRICT)' \
           USDT_TEST_CFLAGS='$(CFLAGS)' USDT_TEST_RUNNER='$(RUNNER)' \
           $(PROVE) -Itests/lib -j2 --rules='seq=$(TRACING)' --rules='seq=**' $(PROVE_FLAGS)

@@ -2,10 +2,10 @@
  * code.c - a program that gives its probes code of its own. For tests/code.t to run, and to trace.
  *
  *     code values       prints "ok ..." or "not ok ..." lines
- *     code operands     reads lines "SYSTEM ARCH TYPE PLACE" (tabs), answers "ok NOTE" or "error MESSAGE": by the library's
- *                       internals, for any processor
- *     code hits TIMES   prints "ready PID", waits for a line, runs the code of two probes whose arguments are all over the
- *                       registers, prints "end", waits for another line and ends
+ *     code operands     reads lines "SYSTEM ARCH TYPE PLACE" (tabs), answers "ok NOTE" or "error MESSAGE": by what the
+ *                       library has inside, for any processor
+ *     code hits TIMES   prints "ready PID", waits for a line, runs the code of two probes whose arguments are all
+ *                       over the registers, prints "end", waits for another line and ends
  */
 #define _GNU_SOURCE
 #include "program.h"

@@ -81,8 +81,8 @@ my $again = USDT::Program->new;
 $again->provide('p', 'again', 'mod', a => ['int']);
 $again->ok('disable', 'p');
 is_deeply([listed('early', 'again')], [], 'it is not listed when dtprobed comes; nor is a provider that was disabled');
-is($early->ok('enable', 'p'), 'failed to load DOF: the process has this provider twice, in one file since before DTrace '
-    . 'came; disable both and enable them again (tracers other than DTrace see the probes)',
+is($early->ok('enable', 'p'), 'failed to load DOF: the process has this provider twice, in one file since before '
+    . 'DTrace came; disable both and enable them again (tracers other than DTrace see the probes)',
     'dtprobed is not told of two that share a file');
 $early->ok('disable', 'p2');
 is($early->ok('enable', 'p'), 'provider is already enabled', 'the next enable tells it of the one that is left');
@@ -232,7 +232,8 @@ is_deeply(\%seen, {
     # Of a name that a process has twice, module and function included, DTrace for Linux knows the first.
     't ' . $twice->pid   => ['twice' . $twice->pid . ':mod:func 1', 'twice' . $twice->pid . ':other:func 3'],
     "f $child"           => ['10'],
-}, 'the others: another provider, an added probe, one enabled again, one told of late, one that is there twice, a child; nothing else');
+}, 'the others: another provider, an added probe, one enabled again, one told of late, one that is there twice, a child; '
+    . 'nothing else');
 is($one->enabled($_), '0 0', "$_ is not enabled after") for qw(int0 int5 str10 int32);
 
 # ---- by process ----
@@ -247,11 +248,13 @@ note $_ for @by_pid;
 is_deeply(\@by_pid, ['int2 ' . $two->pid . ' 21 22'],
     'with -p and $target the probe of that process fires, once');
 
-my $by_note = dtrace('jit$target:::eval { printf("eval %d %d %s\n", (int)arg0, (int)arg1, copyinstr(arg2)); }', '-p', $jit->{pid});
+my $by_note = dtrace('jit$target:::eval { printf("eval %d %d %s\n", (int)arg0, (int)arg1, copyinstr(arg2)); }',
+    '-p', $jit->{pid});
 USDT::Tracer::wait_for(30, sub { (() = $by_note->output =~ /^eval/mg) > 4 });
 my @by_note = grep { /^eval/ } split /\n/, $by_note->stop;
 cmp_ok(scalar @by_note, '>', 4, 'and code with arguments in other registers is hit');
-is_deeply([grep { !/^eval (\d+) (\d+) 3 x \* 1 -$/ || $2 != 3 * $1 - 1 } @by_note], [], 'with their values') or diag "@by_note";
+is_deeply([grep { !/^eval (\d+) (\d+) 3 x \* 1 -$/ || $2 != 3 * $1 - 1 } @by_note], [], 'with their values')
+    or diag "@by_note";
 $jit->stop('TERM');
 
 $forked->ok('quit');
