@@ -147,14 +147,21 @@ static void put_probe_notes(struct usdt_buf *out, const struct usdt_layout *layo
         put_note(out, layout, slot, base, usdt_layout_code(layout, code) + code->site, code->operands);
 }
 
-/* Strings, in the order of the notes: function, then each type, then an empty one, which no type is. */
+/* Strings, in the order of the notes: function, then each type, then what DTrace is to show as args[], each a byte 1,
+   the argument's number, a space and a type, then an empty one, which no type is. */
 static void put_more(struct usdt_buf *out, const usdt_probedef_t *def)
 {
+    const struct usdt_translation *translation = ((const struct usdt_own_def *)def)->translation;
     size_t notes = usdt_is_elsewhere(def) ? 0 : usdt_code_of(def) == NULL ? 1 : 2;
     for (; notes > 0; notes--) {
         usdt_buf_str(out, def->function);
         for (size_t i = 0; i < def->argc; i++)
             usdt_buf_str(out, def->types[i]);
+        for (size_t i = 0; translation != NULL && i < translation->argc; i++) {
+            const char head[] = { 1, (char)('0' + translation->map[i] / 10), (char)('0' + translation->map[i] % 10), ' ' };
+            usdt_buf_put(out, head, sizeof head);
+            usdt_buf_str(out, translation->types[i]);
+        }
         usdt_buf_str(out, "");
     }
 }

@@ -579,7 +579,7 @@ static bool judge_notes(struct image *image)
     return true;
 }
 
-/* What no tracer reads: for each note its function and types, as strings, and an empty one. */
+/* What no tracer reads: for each note its function and types, as strings, and an empty one. (No probe is translated.) */
 static bool judge_more(struct image *image)
 {
     const struct check_given *given = image->given;

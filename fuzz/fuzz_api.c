@@ -50,6 +50,8 @@ struct def {
     enum traced traced;
     bool is_marked; /* its site was overwritten, and may still be when it is published again */
     bool traps;     /* with what traps, see trace() */
+    bool was_published, has_code;
+    bool is_listened; /* and does not show its site */
 };
 
 struct provider {
@@ -233,10 +235,12 @@ static void see_note(const char *provider, const char *name, uint64_t site, bool
         is_expected = is_expected || model->has_removed;
         for (size_t i = 0; i < model->count; i++) {
             const struct def *def = model->order[i];
+            if (!def->is_published || strcmp(def->name, name) != 0)
+                continue;
             /* The image is mapped page by page. The site may be named by its second byte, see trace(). */
-            if (def->is_published && ((uintptr_t)def->probe->site % 4096 | 1) == (site % 4096 | 1) &&
-                strcmp(def->name, name) == 0)
+            if (def->is_listened || ((uintptr_t)def->probe->site % 4096 | 1) == (site % 4096 | 1))
                 is_expected = seen[def - defs] = true;
+            is_expected |= def->has_code && (site - (uintptr_t)usdt_probedef_code(def->def)) % 4096 <= 4; /* use_code() */
         }
     }
     REQUIRE(is_expected, "%s:%s is listed, but not published", provider, name);
@@ -480,7 +484,7 @@ static void enable(struct provider *provider)
         struct def *def = provider->order[i];
         if (def->is_published)
             continue;
-        def->is_published = is_new = true;
+        def->is_published = def->was_published = is_new = true;
         def->traced = def->is_marked ? UNKNOWN : NOT_TRACED;
     }
     provider->is_enabled = true;
@@ -628,6 +632,105 @@ static void trace(struct def *def, bool on, bool behind)
     def->traps = on && !is_long;
 }
 
+/* ---- what may be said of providers and probes ---- */
+
+static void describe(struct provider *provider, uint8_t operand)
+{
+    static const struct { const char *text; bool good; } texts[] = {
+        { "struct a { int x; };", true }, { "struct b { struct a *p; char s[8]; };", true }, { "enum e { A, B = -1 };", true },
+        { "struct c { int };", false }, { "struct d {", false }, { "", true }, { "int x;", false }, { NULL, false },
+    };
+    if (provider->provider == NULL)
+        return;
+    int result = usdt_provider_add_type(provider->provider, texts[operand % 8].text);
+    REQUIRE((result == 0) == texts[operand % 8].good, "usdt_provider_add_type(%s) is %d: %s", texts[operand % 8].text,
+            result, usdt_errstr(provider->provider));
+    if (result != 0)
+        expect_error(provider, USDT_ERROR_INVALID, "");
+    unsigned name = next_byte() % 10;
+    result = usdt_provider_set_stability(provider->provider, (enum usdt_attributed)(operand % 6), (enum usdt_stability)name,
+                                         USDT_STABILITY_STABLE, USDT_DEPENDENCY_ISA);
+    REQUIRE((result == 0) == (operand % 6 < 5 && name < 8), "usdt_provider_set_stability(%u, %u) is %d", operand % 6u,
+            name, result);
+    if (result != 0)
+        expect_error(provider, USDT_ERROR_INVALID, "");
+}
+
+static void translate(struct def *def, uint8_t operand)
+{
+    static const char *const types[] = { "long", "struct req *", "", "" };
+    const unsigned char map[] = { operand % 4, operand / 4 % 4 };
+    size_t count = operand % 3;
+    if (def->def == NULL)
+        return;
+    bool good = operand < 250;
+    for (size_t i = 0; i < count; i++)
+        good = good && map[i] < def->argc;
+    int result = usdt_probe_translate(def->def, count, types + (operand < 250 ? 0 : 2), map);
+    REQUIRE((result == 0) == (good || count == 0), "usdt_probe_translate(%zu) is %d", count, result);
+    if (result != 0)
+        expect_error(&thread, USDT_ERROR_INVALID, "");
+}
+
+static void use_code(struct def *def, uint8_t operand)
+{
+#if defined(__aarch64__)
+    static const uint32_t bytes[] = { 0xd503201f, 0xd503201f, 0xd65f03c0, 0xd65f03c0 };
+#else
+    static const unsigned char bytes[] = { 0x90, 0x90, 0xc3, 0xc3 };
+#endif
+    const size_t unit = sizeof bytes / 4;
+    const usdt_code_t code = { .bytes = bytes, .size = sizeof bytes, .site = operand % 5 * unit };
+    if (def->def == NULL)
+        return;
+    int result = usdt_probe_use_code(def->def, &code);
+    bool good = operand % 5 < 2;
+    REQUIRE(def->was_published ? result == -1 || good : (result == 0) == good, "usdt_probe_use_code(%zu) is %d: %s",
+            code.site, result, usdt_errstr(NULL));
+    if (result == 0)
+        def->has_code = true;
+    else
+        expect_error(&thread, USDT_ERROR_INVALID, "");
+}
+
+static void run_code(const struct def *def)
+{
+    const void *code = usdt_probedef_code(def->def);
+    REQUIRE(code == NULL || def->has_code, "%s:%s: code that nobody gave", def->function, def->name);
+    REQUIRE(code != NULL || !def->has_code || !def->is_published, "%s:%s: no code", def->function, def->name);
+    if (code != NULL)
+        ((void (*)(void))(uintptr_t)code)();
+}
+
+static void count_hit(void *context, usdt_probedef_t *def, size_t argc, void *const *argv)
+{
+    (void)def, (void)argc, (void)argv;
+    ++*(unsigned *)context;
+}
+
+/* While something is done that others do not notice. */
+static void listen(struct def *def, uint8_t operand)
+{
+    unsigned heard = 0;
+    if (def->def == NULL)
+        return;
+    REQUIRE(usdt_probe_listen(def->def, count_hit, &heard) == 0, "listen: %s", usdt_errstr(NULL));
+    REQUIRE(usdt_is_enabled(def->probe) && def->probe->isenabled_addr() == 1, "%s:%s is listened to", def->function,
+            def->name);
+    if (operand % 2 == 1 && def->provider != NULL) {
+        def->is_listened = true;
+        disable(def->provider);
+        enable(def->provider);
+        def->is_listened = false;
+    }
+    unsigned fired = operand % 5;
+    expect_hit(def, 0);
+    for (unsigned i = 0; i < fired; i++)
+        usdt_fire_probe(def->probe, 0, NULL);
+    REQUIRE(heard == fired, "%s:%s: %u of %u hits are heard", def->function, def->name, heard, fired);
+    REQUIRE(usdt_probe_unlisten(def->def, count_hit, &heard) == 0, "unlisten: %s", usdt_errstr(NULL));
+}
+
 /* As the bindings do. */
 static void set_error(struct provider *provider, uint8_t operand)
 {
@@ -702,7 +805,7 @@ static void operate(uint8_t operation, uint8_t operand)
 {
     struct provider *provider = pick_provider(operand);
     struct def *def = pick_def(operand);
-    switch (operation % 20) {
+    switch (operation % 25) {
     case 0: create_provider(operand); break;
     case 1:
     case 2: create_probe(operand); break;
@@ -725,6 +828,11 @@ static void operate(uint8_t operation, uint8_t operand)
         if (provider->count > 0)
             remove_probe(provider, provider->order[operand % provider->count]);
         break;
+    case 19: describe(provider, operand); break;
+    case 20: translate(def, next_byte()); break;
+    case 21: use_code(def, next_byte()); break;
+    case 22: run_code(def); break;
+    case 23: listen(def, next_byte()); break;
     default: /* everything is withdrawn and comes back */
         disable(provider);
         enable(provider);

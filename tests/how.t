@@ -162,6 +162,17 @@ sub run_time {
     like($how->{dtrace}, qr/^dtrace -p $pid -n 'how\$target:::twelve \{ printf\("twelve( %\w){10}", $casts\); \}'$/m,
         'casts and strings of dtrace');
     each_tool($pid, 'how', 'none', firing($program, 'none'), []);
+    # What DTrace shows in another order, twice and not at all, the others show as it is.
+    $program->ok('probe', 'turned', 'func', 'turned', 'int8_t', 'char *', 'int', 'short');
+    $program->ok('translate', 'turned', 3, 'long', 1, 'char *', 0, 'int', 1, 'char *');
+    $program->ok('add', 'p', 'turned');
+    like($program->do('enable', 'p'), qr/^ok/, 'a translated probe is enabled');
+    $how = each_tool($pid, 'how', 'turned', firing($program, 'turned', 'i:-1', 's:two', 'i:-3', 'i:4'),
+        [narrow(-1, 255), string($bits, 'two'), -3, 4]);
+    is($how->{dtrace} =~ s/\n+$//r, join("\n", '# dtrace (2.0 on Linux), as root',
+        '# The provider has chosen which arguments it shows, and in which order.',
+        "dtrace -p $pid -n 'how\$target:::turned { printf(\"turned %d %s %d %s\", (int16_t)arg0, copyinstr(arg1), "
+            . "(int8_t)arg2, copyinstr(arg3)); }'"), 'dtrace those in the order that it was told');
     is($program->quit, 0, 'the program ended well');
 }
 

@@ -210,6 +210,7 @@ static void list(struct document *doc, void (*each)(const struct kernel_probe *,
             .native_count = probe.native_count, .translated_count = probe.translated_count,
             .sites = probe.offset_count,
             .site = counter(doc, probe.addr, offsets, probe.offsets, CHECK_PROBE),
+            .last_site = counter(doc, probe.addr, offsets, probe.offsets + probe.offset_count - 1, CHECK_PROBE),
         };
         if (doc->bytes[6] >= booted->enabled_version && provider.enabled != 0 && probe.enabled_count > 0) {
             found.enabled_sites = probe.enabled_count;

@@ -60,6 +60,7 @@ struct kernel_probe {
     size_t native_count, translated_count;
     const unsigned char *map; /* of each translated argument */
     uint64_t site, enabled_site; /* the first program counter of each, or 0 */
+    uint64_t last_site;
     size_t sites, enabled_sites;
 };
 /* All that is held, oldest document first. */

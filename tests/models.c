@@ -337,6 +337,19 @@ static size_t translate_randomly(usdt_probedef_t *def)
     return size;
 }
 
+/* Code of the program's own, or a site elsewhere, which set_up() places. */
+static void code_randomly(usdt_probedef_t *def)
+{
+    enum { MOST = 200 };
+    struct usdt_own_code *code = calloc(1, sizeof *code + MOST);
+    if (code == NULL)
+        damage_die("no memory");
+    code->elsewhere = one_in(3);
+    code->size = code->elsewhere ? 0 : 4 + 4 * (size_t)below(MOST / 4);
+    code->site = code->elsewhere ? 0 : 4 * (size_t)below((uint32_t)code->size / 4);
+    ((struct usdt_own_def *)def)->code = code;
+}
+
 static void random_probe(size_t slot, bool is_huge)
 {
     char function[128], name[64], texts[USDT_ARG_MAX][128];
@@ -361,6 +374,10 @@ static void random_probe(size_t slot, bool is_huge)
         size += strlen(types[i]) + 1;
     if (!is_huge && one_in(4))
         size += translate_randomly(defs[slot]);
+    if (!is_huge && one_in(6)) {
+        code_randomly(defs[slot]);
+        size += 4;
+    }
     all_size += size;
     largest = size > largest ? size : largest;
 }
@@ -420,6 +437,34 @@ static bool map_texts(void)
     return false;
 }
 
+/* Where each probe's own code is behind the slots; returns its size, and counts the sites elsewhere. */
+static size_t place_code(const struct usdt_platform *platform, size_t *elsewhere)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < slots; i++) {
+        struct usdt_own_code *code = defs[i] == NULL ? NULL : ((struct usdt_own_def *)defs[i])->code;
+        if (code == NULL)
+            continue;
+        for (size_t at = 0; at < code->size; at += 4)
+            memcpy(code->bytes + at, strcmp(platform->arch, "arm64") == 0 ? "\x1f\x20\x03\xd5" : "\x90\x90\x90\x90", 4);
+        code->at = size;
+        size += (code->size + USDT_CODE_ALIGN - 1) / USDT_CODE_ALIGN * USDT_CODE_ALIGN;
+        *elsewhere += code->elsewhere != 0;
+    }
+    return size;
+}
+
+/* Each where there is a nop, behind the image. */
+static void place_elsewhere(unsigned char *at)
+{
+    for (size_t i = 0; i < slots; i++)
+        if (defs[i] != NULL && usdt_is_elsewhere(defs[i])) {
+            memcpy(at, strcmp(now.platform.arch, "arm64") == 0 ? "\x1f\x20\x03\xd5" : "\x90\x90\x90\x90", 4);
+            ((struct usdt_own_def *)defs[i])->code->elsewhere = (uintptr_t)at;
+            at += 4;
+        }
+}
+
 /* Boots the row's kernel and lays the stubs of `defs` out. False: there is no template here. */
 static bool set_up(const struct row *row)
 {
@@ -432,13 +477,16 @@ static bool set_up(const struct row *row)
         .platform = &now.platform, .provider = provider, .module = module, .defs = defs, .count = slots, .page = 4096,
         .direct_call = platform->elf_machine != 0 && strcmp(row->arch, "x86_64") == 0 && one_in(2),
     };
-    size_t size = slots * platform->stub->size;
+    size_t elsewhere = 0;
+    now.layout.code = place_code(platform, &elsewhere);
+    size_t own = slots * platform->stub->size + now.layout.code, size = own + 4 * elsewhere;
     if (size > TEXT_SIZE)
         damage_die("too many slots");
     unsigned char *text = platform->word == 4 ? text_32 : text_64;
     text += below((uint32_t)(TEXT_SIZE - size) / 64 + 1) * 64;
     now.text = (uintptr_t)text;
-    usdt_stubs_write(platform->stub, text, slots);
+    usdt_layout_write(&now.layout, text, own);
+    place_elsewhere(text + own);
     kernel_boot(row->system, row->arch);
     forged = FORGE_NOTHING;
     wrong[0] = now.why[0] = '\0';
@@ -476,6 +524,9 @@ static void compare_probe(const struct kernel_probe *probe, void *argument)
     const struct usdt_stub *stub = now.platform.stub;
     bool *is_listed = argument;
     uint64_t slot = (probe->site - now.text) / stub->size;
+    for (size_t i = 0; i < slots; i++)
+        if (defs[i] != NULL && usdt_is_elsewhere(defs[i]) && usdt_code_of(defs[i])->elsewhere == probe->site)
+            slot = i;
     if (!EXPECT(slot < slots && defs[slot] != NULL && !is_listed[slot], "a site at slot %" PRIu64, slot))
         return;
     is_listed[slot] = true;
@@ -488,8 +539,18 @@ static void compare_probe(const struct kernel_probe *probe, void *argument)
     EXPECT(has_types(probe->native, probe->native_count, def->argc, def->types), "slot %" PRIu64 ": native types",
            slot);
     EXPECT(is_translated(probe, def), "slot %" PRIu64 ": translation", slot);
-    EXPECT(probe->sites == 1 && probe->site == at + usdt_layout_site(&now.layout),
-           "slot %" PRIu64 " at %" PRIx64 ": %zu sites, %" PRIx64, slot, at, probe->sites, probe->site);
+    if (usdt_is_elsewhere(def)) {
+        EXPECT(probe->sites == 1 && probe->enabled_sites == 0, "slot %" PRIu64 ": %zu sites, %zu is-enabled sites", slot,
+               probe->sites, probe->enabled_sites);
+        return;
+    }
+    const struct usdt_own_code *code = usdt_code_of(def);
+    uint64_t last = code == NULL ? at + usdt_layout_site(&now.layout)
+                                 : now.text + slots * stub->size + code->at + code->site;
+    EXPECT(probe->sites == (code == NULL ? 1 : 2) && probe->site == at + usdt_layout_site(&now.layout) &&
+               probe->last_site == last,
+           "slot %" PRIu64 " at %" PRIx64 ": %zu sites, %" PRIx64 ", %" PRIx64, slot, at, probe->sites, probe->site,
+           probe->last_site);
     EXPECT(probe->enabled_sites == 1 && probe->enabled_site == at + stub->isenabled_site,
            "slot %" PRIu64 " at %" PRIx64 ": %zu is-enabled sites, %" PRIx64, slot, at, probe->enabled_sites,
            probe->enabled_site);
@@ -555,6 +616,15 @@ static void live_in_child(struct usdt_helper *list)
     is_held();
 }
 
+/* Those that on Linux have a document each. */
+static size_t alone(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < slots; i++)
+        n += defs[i] != NULL && usdt_is_elsewhere(defs[i]);
+    return n;
+}
+
 /* Submits what is set up, and takes it back. */
 static bool live(void)
 {
@@ -564,6 +634,7 @@ static bool live(void)
     EXPECT(helped == USDT_HELPER_DONE, "submit returns %d: %s", (int)helped, now.why);
     unsigned adds = kernel.adds;
     EXPECT(adds > 0 && kernel_documents() == adds, "%u documents", adds);
+    EXPECT(!is_system("linux") || adds >= alone(), "%u documents, with %zu probes that are in other files", adds, alone());
     EXPECT(!is_system("macos") || list_probes() == 0, "macOS has read a document before dtrace starts");
     if (!one_in(8)) /* dtrace is not always started */
         is_held();

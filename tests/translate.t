@@ -64,6 +64,9 @@ subtest 'other tracers' => sub {
     my ($plain) = @{ USDT::Image->of($p, 'plain')->{elf}{notes} };
     is($note{start}{arguments}, $plain->{arguments}, 'are told of the arguments as they were declared');
     isnt($plain->{arguments} // '', '', 'and are told');
+    my $elf = USDT::Image->of($p, 'app')->{elf};
+    is($elf->contents($elf->section('.usdt.probes')), "main\0int\0struct req *\0\x{01}01 struct req *\0\x{01}00 int\0\0main\0\0",
+        'the file says what DTrace is told');
     is($p->do('translate', 'start', 0, 'int'), 'ok', 'a probe may be translated anew while it is published');
     $p->ok(qw(release start));
     $p->ok(qw(disable p));

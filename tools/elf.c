@@ -219,6 +219,29 @@ static void read_notes(const struct reader *reader, const struct tables *tables,
     }
 }
 
+static char **copy_strings(const char *const *strings, size_t count)
+{
+    char **copy = tool_calloc(count + 1, sizeof(char *));
+    for (size_t i = 0; i < count; i++)
+        copy[i] = tool_strdup(strings[i]);
+    return copy;
+}
+
+static void free_strings(char **strings)
+{
+    for (size_t i = 0; strings != NULL && strings[i] != NULL; i++)
+        free(strings[i]);
+    free(strings);
+}
+
+/* Byte 1, the number of one of `count` arguments in two digits, a space, a type. */
+enum { TRANSLATED = 1 };
+static bool is_translated(const char *string, size_t count)
+{
+    return string[0] == TRANSLATED && strspn(string + 1, "0123456789") == 2 && string[3] == ' ' &&
+           (size_t)(10 * (string[1] - '0') + string[2] - '0') < count;
+}
+
 /* Functions and types of all probes, in their order; or of none, if the section does not fit. */
 static void read_more(const char *more, uint64_t size, struct elf_file *file)
 {
@@ -226,16 +249,19 @@ static void read_more(const char *more, uint64_t size, struct elf_file *file)
     for (size_t i = 0; i < file->count; i++) {
         struct elf_probe *probe = &file->probes[i];
         enum { MOST_TYPES = 64 };
-        const char *function = next_string(&at, end), *type = NULL, *types[MOST_TYPES];
-        size_t count = 0;
-        while (count < MOST_TYPES && (type = next_string(&at, end)) != NULL && type[0] != '\0')
+        const char *function = next_string(&at, end), *type = NULL, *types[MOST_TYPES], *translated[MOST_TYPES];
+        size_t count = 0, shown = 0;
+        while (count < MOST_TYPES && (type = next_string(&at, end)) != NULL && type[0] > TRANSLATED)
             types[count++] = type;
+        for (; shown < MOST_TYPES && type != NULL && is_translated(type, count); type = next_string(&at, end)) {
+            probe->map[shown] = (unsigned char)(10 * (type[1] - '0') + type[2] - '0');
+            translated[shown++] = type + 4;
+        }
         if (function == NULL || type == NULL || type[0] != '\0')
             return;
         probe->function = tool_strdup(function);
-        probe->types = tool_calloc(count + 1, sizeof(char *));
-        for (size_t n = 0; n < count; n++)
-            probe->types[n] = tool_strdup(types[n]);
+        probe->types = copy_strings(types, count);
+        probe->translated = shown == 0 ? NULL : copy_strings(translated, shown);
     }
 }
 
@@ -324,9 +350,8 @@ void elf_free(struct elf_file *file)
 {
     for (size_t i = 0; i < file->count; i++) {
         struct elf_probe *probe = &file->probes[i];
-        for (size_t n = 0; probe->types != NULL && probe->types[n] != NULL; n++)
-            free(probe->types[n]);
-        free(probe->types);
+        free_strings(probe->types);
+        free_strings(probe->translated);
         free(probe->function);
         free(probe->provider);
         free(probe->name);

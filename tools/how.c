@@ -558,9 +558,30 @@ static void show_ftrace(const struct how *how)
     free(instance);
 }
 
+/* DTrace's arg0, arg1... are what the probe's args[] are made of. */
+static void translate(struct how *how, const struct how *from)
+{
+    *how = *from;
+    how->count = how->any_unfit = how->any_odd = 0;
+    for (size_t i = 0; from->probe->translated[i] != NULL && how->count < ARGUMENTS_MAX; i++) {
+        unsigned argument = from->probe->map[i];
+        if (argument >= from->count) /* the file does not say where it is */
+            break;
+        how->arguments[how->count++] = from->arguments[argument];
+        how->any_unfit |= from->arguments[argument].unfit;
+        how->any_odd |= from->arguments[argument].odd;
+    }
+}
+
 static void show_dtrace(struct how *how)
 {
+    struct how translated;
     printf("# dtrace (2.0 on Linux), as root\n");
+    if (how->probe->translated != NULL) {
+        translate(&translated, how);
+        how = &translated;
+        printf("# The provider has chosen which arguments it shows, and in which order.\n");
+    }
     say_left_out(how, dtrace.most);
     char *values = printf_of(how, &dtrace, dtrace.most, ""), *script = definitions(how, &dtrace);
     say_short(how);

@@ -142,6 +142,11 @@ static void print_json(const struct process_probes *probes)
             print_string(type);
             free(type);
         }
+        for (size_t n = 0; probe->translated != NULL && probe->translated[n] != NULL; n++) {
+            printf("%s{ \"argument\": %u, \"type\": ", n > 0 ? ", " : "], \"translated\": [", probe->map[n]);
+            print_string(probe->translated[n]);
+            printf(" }");
+        }
         printf("], \"traced\": %s", row->traced == NOT_KNOWN ? "null" : row->traced == IS_TRACED ? "true" : "false");
         printf(", \"address\": %llu, \"offset\": %llu, \"semaphore\": %llu, \"file\": ", (unsigned long long)row->address,
                (unsigned long long)probe->site, (unsigned long long)probe->semaphore);

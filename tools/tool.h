@@ -45,6 +45,9 @@ struct elf_probe {
     char *operands;  /* as in the note: "-4@%edi 8@%rsi" */
     char *function;  /* NULL: not known (the file was not made by libusdt) */
     char **types;    /* C types, NULL behind the last; or NULL: not known */
+    /* What DTrace shows as args[], and as arg0, arg1...: of these arguments, with these types. NULL: what there is. */
+    char **translated;
+    unsigned char map[64];
     uint64_t site;
     uint64_t semaphore; /* 0: none */
 };

@@ -16,7 +16,11 @@ my $pid = $program->pid;
 $program->provide('p', 'how', 'mod', twelve => ['int8_t', 'uint16_t', 'int', 'long', 'char *', ('int') x 6, 'char *']);
 my @values = (map({ "i:$_" } -1, 65535, -300, -1), 's:five', map({ "i:-$_" } 6 .. 11), 's:twelve');
 my @twelve = (-1, 65535, -300, -1, 'five', map({ -$_ } 6 .. 11), 'twelve');
-my $fire = sub { $program->ok('fire', 'twelve', @values) };
+$program->ok('probe', 'turned', 'func', 'turned', 'int8_t', 'char *', 'int', 'short');
+$program->ok('translate', 'turned', 3, 'long', 1, 'char *', 0, 'int');
+$program->ok('add', 'p', 'turned');
+like($program->do('enable', 'p'), qr/^ok/, 'a translated probe is enabled');
+my $fire = sub { $program->ok('fire', 'twelve', @values); $program->ok('fire', 'turned', qw(i:-1 s:two i:-3 i:4)) };
 
 like(qx{./usdt list -p $pid}, qr/^$pid\thow:twelve\tno\tint8_t, uint16_t, .*char \*\t\S+\.so$/m, 'usdt list');
 
@@ -45,6 +49,8 @@ my $why = !$dtprobed ? 'there is no dtrace here'
 SKIP: {
     skip $why, 1 if $why;
     is_deeply(hit($how{dtrace}, qr/:twelve +twelve (.*)$/m), [@twelve[0 .. 9]], 'dtrace, with the ten that it takes');
+    my %turned = how($pid, 'how:turned');
+    is_deeply(hit($turned{dtrace}, qr/:turned +turned (.*)$/m), [4, 'two', -1], 'and those of a translated probe, in its order');
 }
 is($program->quit, 0, 'the program ended well');
 

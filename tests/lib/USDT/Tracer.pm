@@ -93,6 +93,7 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>', $file->filename;
         open STDERR, '>&', \*STDOUT;
+        @SIG{qw(INT QUIT)} = ('DEFAULT') x 2; # a shell's background command begins without
         exec @command or POSIX::_exit(127);
     }
     return bless { pid => $pid, file => $file }, $class;
