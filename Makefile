@@ -249,7 +249,8 @@ test-dtrace: $(O)/test_usdt $(O)/usdt $(EMULATED)
 
 ARM64 := $(O)/build/vm-arm64
 test-vm-arm64:
-	@$(MAKE) -s ARCH=arm64 O=$(ARM64) $(ARM64)/test_usdt $(ARM64)/usdt $(TEST_PROGRAMS:%=$(ARM64)/build/arm64/tests/%)
+	@$(MAKE) -s ARCH=arm64 O=$(ARM64) $(ARM64)/test_usdt $(ARM64)/usdt $(TEST_PROGRAMS:%=$(ARM64)/build/arm64/tests/%) \
+		$(ARM64)/build/arm64/examples/jit
 	@O=$(ARM64) tests/vm/machine arm64
 
 # ZIG=... a zig 0.16 that is there already; else npm brings one (400 MB), with the headers of each system.

@@ -37,6 +37,17 @@ subtest 'twelve arguments' => sub {
         'of int, of char *, and the first twelve of thirty-two');
 };
 
+# examples/jit.c: arguments in registers that the compiler chose, and on its stack.
+subtest 'compiled code' => sub {
+    my $jit = USDT::Tracer->start("$ENV{B}/examples/jit", '3 x * 1 -');
+    ok($jit->until(sub { $jit->output =~ /^2 5$/m }), 'runs');
+    my $tracer = USDT::Tracer->bpftrace($jit->{pid}, 'usdt:*:jit:eval { printf("%d %d %s\n", arg0, arg1, str(arg2)); }');
+    my @hits = $tracer->lines(qr/\d+ \d+ .*/, 4);
+    cmp_ok(scalar @hits, '>', 3, 'is traced');
+    is_deeply([grep { !/^(\d+) (\d+) 3 x \* 1 -$/ || $2 != 3 * $1 - 1 } @hits], [], 'with the values of its registers');
+    $jit->stop('TERM');
+};
+
 subtest 'one attach for all processes' => sub {
     my $first = worker();
     my $image = USDT::Image->of($first)->path;
