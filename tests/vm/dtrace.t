@@ -202,8 +202,9 @@ note $_ for @lines;
 
 my @entries = map { /^entry $jit->{pid} (\d+)$/ ? $1 : () } @lines;
 @lines = grep { !/^entry / } @lines;
-cmp_ok(scalar @entries, '>', 3, 'a nop in compiled code is hit');
-is_deeply(\@entries, [$entries[0] .. $entries[0] + $#entries], 'each time that it runs, with its argument');
+# (One of 170 was missing once, on 7.2, where another process was hit at that moment; so DTrace may lose some.)
+cmp_ok(scalar @entries, '>', 0.9 * ($entries[-1] - $entries[0] + 1), 'a nop in compiled code is hit: ' . @entries . ' times');
+is_deeply([sort { $a <=> $b } keys %{ { map { $_ => 1 } @entries } }], \@entries, 'each with another argument, which grows');
 
 my %seen;
 for (@lines) {
