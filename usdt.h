@@ -314,9 +314,8 @@ typedef struct usdt_code {
  * usdt_probedef_code(), which is in the image, where tracers look; the stub goes on to be what usdt_fire_probe() calls.
  * Listeners do not hear who calls the code. A second call replaces the first.
  *
- * DTrace takes arguments only from where a call has them: with `operands` it does not see the code by the helper, but
- * on Linux it does by `-p PID` and `$target`. (On systems other than Linux an image with such code keeps its addresses
- * for itself when it is gone.)
+ * DTrace takes arguments only from where a call has them: with `operands` it does not see the code. (On systems other
+ * than Linux an image with such code keeps its addresses for itself when it is gone.)
  *
  * 0; -1 and a message in usdt_errstr(NULL), nothing changed: no nop at the site, an operand that is none,
  * a size, or NULL (USDT_ERROR_INVALID); the probe has been published (USDT_ERROR_INVALID); `operands` where DTrace is

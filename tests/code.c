@@ -5,7 +5,7 @@
  *     code operands     reads lines "SYSTEM ARCH TYPE PLACE" (tabs), answers "ok NOTE" or "error MESSAGE": by what the
  *                       library has inside, for any processor
  *     code hits TIMES   prints "ready PID", waits for a line, runs the code of two probes whose arguments are all
- *                       over the registers, prints "end", waits for another line and ends
+ *                       over the registers, and of one whose argument is that of a call, prints "end", waits for another line and ends
  */
 #define _GNU_SOURCE
 #include "program.h"
@@ -22,8 +22,9 @@
 
 /* long plus_one(long), with a site; and two that are called with nothing, and have what is in the tables in the registers
    named there. As bytes they are position independent. */
-extern const unsigned char plus_one[], plus_one_site[], plus_one_end[];
-extern const unsigned char wide[], wide_site[], wide_end[], narrow[], narrow_site[], narrow_end[];
+#define CODE extern const unsigned char __attribute__((visibility("hidden")))
+CODE plus_one[], plus_one_site[], plus_one_end[];
+CODE wide[], wide_site[], wide_end[], narrow[], narrow_site[], narrow_end[];
 
 #if defined(__x86_64__)
 __asm__(".section .rodata\n"
@@ -288,22 +289,27 @@ static void hits(unsigned long times)
     for (size_t i = 0; i < WIDE; i++)
         types[i] = "long";
     usdt_provider_t *p = usdt_create_provider("code", "test");
-    usdt_probedef_t *defs[] = { define("wide", WIDE, types), define("narrow", NARROW, narrow_types) };
+    usdt_probedef_t *defs[] = { define("wide", WIDE, types), define("narrow", NARROW, narrow_types),
+                                define("call", 1, types) };
     MUST(use(defs[0], wide, wide_site, wide_end, wide_places));
     MUST(use(defs[1], narrow, narrow_site, narrow_end, narrow_places));
-    for (size_t i = 0; i < 2; i++)
+    MUST(use_plus_one(defs[2]));
+    for (size_t i = 0; i < 3; i++)
         MUST(usdt_provider_add_probe(p, defs[i]) == 0);
     MUST(usdt_provider_enable(p) == 0);
     printf("ready %ld\n", (long)getpid());
     wait_for_line();
-    printf("enabled %d\n", usdt_is_enabled(defs[0]->probe) + usdt_is_enabled(defs[1]->probe));
-    for (unsigned long i = 0; i < times; i++)
+    printf("enabled %d\n", usdt_is_enabled(defs[0]->probe) + usdt_is_enabled(defs[1]->probe) +
+           usdt_is_enabled(defs[2]->probe));
+    for (unsigned long i = 0; i < times; i++) {
         for (size_t n = 0; n < 2; n++)
             ((void (*)(void))(uintptr_t)usdt_probedef_code(defs[n]))();
+        MUST(function_of(defs[2])((long)i) == (long)i + 1);
+    }
     puts("end");
     wait_for_line();
     usdt_provider_free(p);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 3; i++)
         usdt_probe_release(defs[i]);
 }
 

@@ -154,13 +154,14 @@ USDT::Tracer::with('ftrace', 'usdt trace reads them all', sub {
     my $program = USDT::Program->new(program => [$code, 'hits', 3]);
     like($program->receive, qr/^ready/, 'the program is ready');
     my $out = $ENV{O} // '.';
-    my $tracer = USDT::Tracer->start("$out/usdt", 'trace', '-p', $program->pid, '--count', 6, 'code:*');
+    my $tracer = USDT::Tracer->start("$out/usdt", 'trace', '-p', $program->pid, '--count', 9, 'code:*');
     ok($tracer->until(sub { $tracer->output =~ /Ctrl-C ends it/ }), 'it attaches');
     $program->work;
-    ok($tracer->until(sub { () = $tracer->output =~ /code:\w+/g; (() = $tracer->output =~ /code:(?:wide|narrow)/g) >= 6 }),
-        'it shows six hits') or diag($tracer->output);
+    ok($tracer->until(sub { (() = $tracer->output =~ / code:\w+ /g) >= 9 }),
+        'it shows nine hits') or diag($tracer->output);
     my $output = $tracer->stop;
     is((() = $output =~ / code:wide @wide$/mg), 3, 'the registers') or diag($output);
+    is_deeply([$output =~ / code:call (\d+)$/mg], [0, 1, 2], 'the argument of a call');
     is((() = $output =~ / code:narrow @narrow$/mg), 3, 'parts of them, and memory') or diag($output);
     is($program->quit, 0, 'the program ends well');
 });

@@ -43,9 +43,7 @@ sub how {
 }
 my %how = how($pid, 'how:twelve');
 is_deeply(hit($how{bpftrace}, qr/^twelve (.*)$/m), \@twelve, 'bpftrace of today, with all values');
-my $why = !$dtprobed ? 'there is no dtrace here'
-    : qx{dtrace -l -n BEGIN 2>&1} =~ m{dtrace/[\d.]+/\w+\.d", line} ? 'this dtrace does not start on this kernel without a help (see dtrace.t)'
-    : '';
+my $why = $dtprobed ? '' : 'there is no dtrace here';
 SKIP: {
     skip $why, 1 if $why;
     is_deeply(hit($how{dtrace}, qr/:twelve +twelve (.*)$/m), [@twelve[0 .. 9]], 'dtrace, with the ten that it takes');
