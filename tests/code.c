@@ -45,7 +45,7 @@ static const char *const wide_places[] = { "%rax", "%rbx", "%rcx", "%rdx", "%rsi
 static const char *const narrow_places[] = { "%r13", "%r14", "%r15", "-8(%rbp)", "(%rsp)", "0(%rdx)", "%rax", "%rcx" };
 #elif defined(__i386__)
 __asm__(".section .rodata\n"
-        "plus_one: mov 4(%esp), %eax\n inc %eax\n plus_one_site: nop\n ret\n plus_one_end:\n"
+        "plus_one: pop %edx\n mov (%esp), %eax\n inc %eax\n plus_one_site: nop\n push %edx\n ret\n plus_one_end:\n"
         "wide: push %ebx\n push %ebp\n push %esi\n push %edi\n"
         "mov $0x1100, %eax\n mov $0x1101, %ebx\n mov $0x1102, %ecx\n mov $0x1103, %edx\n mov $0x1104, %esi\n"
         "mov $0x1105, %edi\n mov $0x1106, %ebp\n"
@@ -59,7 +59,7 @@ static const char *const wide_places[] = { "%eax", "%ebx", "%ecx", "%edx", "%esi
 static const char *const narrow_places[] = { "%ebx", "%esi", "%edi", "-8(%ebp)", "(%esp)", "0(%edx)", "%eax", "%ecx" };
 #elif defined(__aarch64__)
 __asm__(".section .rodata\n .balign 4\n"
-        "plus_one: add x0, x0, 1\n plus_one_site: nop\n ret\n plus_one_end:\n"
+        "plus_one: mov x9, x0\n plus_one_site: nop\n add x0, x9, 1\n ret\n plus_one_end:\n"
         "wide: stp x19, x30, [sp, -16]!\n stp x28, x29, [sp, -16]!\n"
         "mov x8, 0x1100\n mov x9, 0x1101\n mov x10, 0x1102\n mov x11, 0x1103\n mov x12, 0x1104\n mov x13, 0x1105\n"
         "mov x14, 0x1106\n mov x15, 0x1107\n mov x19, 0x1108\n mov x28, 0x1109\n mov x29, 0x110a\n mov x30, 0x110b\n"

@@ -62,7 +62,8 @@ subtest 'limits, closed descriptors, seccomp' => sub {
         my ($name, $result, $after, $files) = split ' ';
         $seen{$name}++;
         SKIP: {
-            my $why = $name =~ /^(?:RLIMIT_AS|seccomp)/ ? USDT::Tracer::emulated($name) : '';
+            # (Of /proc/self/maps, which is read for usdt_probe_use_site(), an emulator writes a file.)
+            my $why = $name =~ /^(?:RLIMIT_AS|RLIMIT_FSIZE|seccomp)/ ? USDT::Tracer::emulated($name) : '';
             skip $why, 1 if $why;
             is("$result $after $files", '0 0 0', "$name: no harm, another process can enable, no file is left");
         }
