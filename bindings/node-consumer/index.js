@@ -1,0 +1,25 @@
+'use strict'
+const fs = require('fs')
+const path = require('path')
+
+let binding, reason
+try {
+  binding = require('./build/consumer.node')
+  reason = binding.reason
+} catch (error) {
+  reason = error.code === 'MODULE_NOT_FOUND' ? whyNotBuilt() : error.message
+}
+
+function whyNotBuilt () {
+  try {
+    return fs.readFileSync(path.join(__dirname, 'build', 'reason.txt'), 'utf8')
+  } catch {
+    return 'not built: its install script has not run; npm rebuild usdt-consumer runs it'
+  }
+}
+
+const Consumer = require('./consumer')(binding, reason)
+const createConsumer = () => new Consumer()
+const available = reason === undefined
+
+module.exports = { Consumer, createConsumer, available, reason }

@@ -1,0 +1,637 @@
+/*
+ * libdtrace.c - libdtrace, loaded at run time; see libdtrace.h. Knows nothing of Node.js.
+ */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#endif
+#include "libdtrace.h"
+#include "layouts.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#endif
+
+enum { API_VERSION = 3, PROBESPEC_NAME = 3, WORK_DONE = 1, THIS_RECORD = 0, NEXT_RECORD = 1, HANDLED = 0, REMOVE = 3 };
+
+/* What the actions' names stand for: <dtrace/actions_defines.h> of Linux, <sys/dtrace.h> elsewhere. */
+enum {
+    EXPRESSION = 1, EXIT = 2, TRACEMEM = 6, CLASSIC_TRACEMEM_SIZE = 7,
+    USTACK = 0x101, JSTACK, USYM, UMOD, UADDR,
+    STACK = 0x401, SYM, MOD,
+    AGGREGATING = 0x700,
+};
+/* Arguments of records on Linux: of expressions, and of tracemem() if its size follows. Seen with 2.0.7. */
+enum { LINUX_SIGNED = 1, LINUX_BY_REFERENCE = 4, LINUX_TRACEMEM_SIZE = 3, LINUX_TRACEMEM_SIGNED_SIZE = 4 };
+
+#if defined(__linux__)
+static const char *const default_name = "libdtrace.so.2";
+#elif defined(__FreeBSD__)
+static const char *const default_name = "libdtrace.so.2";
+#elif defined(__sun)
+static const char *const default_name = "libdtrace.so.1";
+#else
+static const char *const default_name = NULL;
+#endif
+
+typedef int on_probe_function(const void *, void *);
+typedef int on_record_function(const void *, const void *, void *);
+
+static struct {
+    const char *const *version;
+    void *(*open)(int, int, int *);
+    int (*init)(void *); /* DTrace 2 for Linux has it, and its layouts; the others do not */
+    void (*close)(void *);
+    int (*errnumber)(void *);
+    const char *(*errmsg)(void *, int);
+    int (*setopt)(void *, const char *, const char *);
+    int (*getopt)(void *, const char *, uint64_t *);
+    void *(*strcompile)(void *, const char *, int, unsigned, int, char *const[]);
+    int (*exec)(void *, void *, void *);
+    int (*go)(void *, unsigned);
+    int (*stop)(void *);
+    int (*work)(void *, FILE *, on_probe_function *, on_record_function *, void *);
+    int (*snap)(void *);
+    int (*walk)(void *, on_probe_function *, void *);
+    int (*handle_fault)(void *, on_probe_function *, void *);
+    int (*handle_drop)(void *, on_probe_function *, void *);
+    int (*addr2str)(void *, uint64_t, char *, int);
+    int (*uaddr2str)(void *, pid_t, uint64_t, char *, int);
+} lib;
+
+static const struct {
+    const char *name;
+    void *to;
+} symbols[] = {
+    { "_dtrace_version", &lib.version },
+    { "dtrace_open", &lib.open },
+    { "dtrace_close", &lib.close },
+    { "dtrace_errno", &lib.errnumber },
+    { "dtrace_errmsg", &lib.errmsg },
+    { "dtrace_setopt", &lib.setopt },
+    { "dtrace_getopt", &lib.getopt },
+    { "dtrace_program_strcompile", &lib.strcompile },
+    { "dtrace_program_exec", &lib.exec },
+    { "dtrace_go", &lib.go },
+    { "dtrace_stop", &lib.stop },
+    { "dtrace_work", &lib.work },
+    { "dtrace_aggregate_snap", &lib.snap },
+    { "dtrace_aggregate_walk", &lib.walk },
+    { "dtrace_handle_err", &lib.handle_fault },
+    { "dtrace_handle_drop", &lib.handle_drop },
+    { "dtrace_addr2str", &lib.addr2str },
+    { "dtrace_uaddr2str", &lib.uaddr2str },
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct consumer {
+    atomic_int users;
+    void *handle;
+    bool going;
+    char *output;
+    size_t used, size;
+    bool no_memory;
+    size_t tracemem; /* the length of the last field, if it is of tracemem() */
+    FILE *text; /* what libdtrace itself prints of records, into `printed` */
+    char *printed;
+    size_t printed_size, printed_taken;
+    uint64_t interval, last_read; /* ns */
+};
+
+/* ---- the library ---- */
+
+static const char *load(void)
+{
+    static char why[256];
+    const char *name = getenv("USDT_LIBDTRACE");
+    if (name == NULL)
+        name = default_name;
+    if (name == NULL)
+        return "the libdtrace of this system is not supported";
+    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        snprintf(why, sizeof why, "libdtrace cannot be loaded: %s", dlerror());
+        return why;
+    }
+    for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
+        void *address = dlsym(library, symbols[i].name);
+        if (address == NULL) {
+            snprintf(why, sizeof why, "%s has no %s", name, symbols[i].name);
+            return why;
+        }
+        memcpy(symbols[i].to, &address, sizeof address);
+    }
+    void *init = dlsym(library, "dtrace_init");
+    memcpy(&lib.init, &init, sizeof init);
+    return NULL;
+}
+
+const char *libdtrace_load(void)
+{
+    static bool loaded;
+    static const char *reason;
+    pthread_mutex_lock(&lock);
+    if (!loaded)
+        reason = load();
+    loaded = true;
+    pthread_mutex_unlock(&lock);
+    return reason;
+}
+
+const char *libdtrace_version(void)
+{
+    return *lib.version;
+}
+
+/* ---- output ---- */
+
+static void put_bytes(struct consumer *c, const void *bytes, size_t length)
+{
+    if (c->size - c->used < length) {
+        size_t size = 2 * (c->used + length);
+        char *output = c->no_memory ? NULL : realloc(c->output, size);
+        if (output == NULL) {
+            c->no_memory = true;
+            return;
+        }
+        c->output = output;
+        c->size = size;
+    }
+    memcpy(c->output + c->used, bytes, length);
+    c->used += length;
+}
+
+static void put_header(struct consumer *c, enum tag tag, size_t length)
+{
+    uint32_t header[2] = { tag, (uint32_t)length };
+    put_bytes(c, header, sizeof header);
+}
+
+static void put(struct consumer *c, enum tag tag, const void *bytes, size_t length)
+{
+    put_header(c, tag, length);
+    put_bytes(c, bytes, length);
+}
+
+static void put_failure(struct consumer *c, const char *what, const char *message)
+{
+    put_header(c, FAILED, strlen(what) + strlen(message));
+    put_bytes(c, what, strlen(what));
+    put_bytes(c, message, strlen(message));
+}
+
+static void failed(struct consumer *c, const char *what)
+{
+    put_failure(c, what, lib.errmsg(c->handle, lib.errnumber(c->handle)));
+}
+
+/* Four names, each ended by a NUL. */
+static void put_probe(struct consumer *c, const void *probe)
+{
+    static const struct linux_probe none = { 0, "", "", "", "" };
+    const char *names[4];
+    const struct linux_probe *p = probe != NULL ? probe : &none;
+    const struct classic_probe *classic = probe;
+    if (lib.init != NULL || probe == NULL)
+        memcpy(names, (const char *[]) { p->provider, p->module, p->function, p->name }, sizeof names);
+    else
+        memcpy(names, (const char *[]) { classic->provider, classic->module, classic->function, classic->name },
+               sizeof names);
+    size_t length = 0;
+    for (int i = 0; i < 4; i++)
+        length += strlen(names[i]) + 1;
+    put_header(c, PROBE, length);
+    for (int i = 0; i < 4; i++)
+        put_bytes(c, names[i], strlen(names[i]) + 1);
+}
+
+static uint64_t word(const char *data, size_t index)
+{
+    uint64_t value;
+    memcpy(&value, data + index * sizeof value, sizeof value);
+    return value;
+}
+
+/* An address as module`symbol+offset; pid 0 is the kernel. */
+static void name_address(struct consumer *c, uint64_t pid, uint64_t address, char *name, int size)
+{
+    name[0] = '\0';
+    if (pid == 0)
+        lib.addr2str(c->handle, address, name, size);
+    else
+        lib.uaddr2str(c->handle, (pid_t)pid, address, name, size);
+}
+
+enum { NAME_SIZE = 2048 };
+
+static void put_symbol(struct consumer *c, unsigned action, const char *data)
+{
+    char name[NAME_SIZE], *end = NULL;
+    if (action == SYM || action == MOD)
+        name_address(c, 0, word(data, 0), name, sizeof name);
+    else
+        name_address(c, word(data, 0), word(data, 1), name, sizeof name);
+    if (action == MOD || action == UMOD)
+        end = strchr(name, '`');
+    else if (action != UADDR)
+        end = strstr(name, "+0x");
+    if (end != NULL)
+        *end = '\0';
+    put(c, STRING, name, strlen(name));
+}
+
+/* The frames, each ended by a newline. On Linux: their number, a word whose upper half is the process (ustack()),
+   addresses; elsewhere, for ustack(), the process, and addresses. The last is followed by 0, if there is room. */
+static void put_stack(struct consumer *c, unsigned action, const char *data, size_t size, uint64_t arg)
+{
+    bool user = action != STACK;
+    size_t words = size / sizeof(uint64_t), first = lib.init != NULL ? 2 : user ? 1 : 0;
+    uint64_t pid = !user || words < first ? 0 : lib.init != NULL ? word(data, 1) >> 32 : word(data, 0);
+    if (lib.init == NULL && (uint32_t)arg != 0 && words > first + (uint32_t)arg)
+        words = first + (uint32_t)arg; /* strings follow, of jstack() */
+    size_t header = c->used;
+    put_header(c, FRAMES, 0);
+    for (size_t i = first; i < words && word(data, i) != 0; i++) {
+        char name[NAME_SIZE];
+        name_address(c, pid, word(data, i), name, sizeof name - 1);
+        strcat(name, "\n");
+        put_bytes(c, name, strlen(name));
+    }
+    uint32_t length = (uint32_t)(c->used - header - 2 * sizeof(uint32_t));
+    if (!c->no_memory)
+        memcpy(c->output + header + sizeof length, &length, sizeof length);
+}
+
+/* Of what tracemem() recorded, only so much was asked for. */
+static void cut_tracemem(struct consumer *c, uint64_t length)
+{
+    if (length >= c->tracemem || c->no_memory)
+        return;
+    uint32_t left = (uint32_t)length;
+    memcpy(c->output + c->used - c->tracemem - sizeof left, &left, sizeof left);
+    c->used -= c->tracemem - left;
+}
+
+static uint64_t integer(const char *data, size_t size)
+{
+    uint64_t value = 0;
+    memcpy(&value, data, size < sizeof value ? size : sizeof value); /* little-endian, as all that has DTrace 2 */
+    return value;
+}
+
+/* A record of either system. */
+struct record {
+    unsigned action;
+    size_t size;
+    uint64_t arg;
+    const char *data;
+    bool key;
+};
+
+static void put_expression(struct consumer *c, const struct record *r)
+{
+    bool is_integer = r->size == 1 || r->size == 2 || r->size == 4 || r->size == 8;
+    if (!is_integer || (lib.init != NULL && !r->key && r->arg & LINUX_BY_REFERENCE))
+        put(c, STRING, r->data, strnlen(r->data, r->size));
+    else /* of keys, and elsewhere than on Linux, libdtrace does not say; it prints them signed */
+        put(c, lib.init == NULL || r->key || r->arg & LINUX_SIGNED ? SIGNED : UNSIGNED, r->data, r->size);
+}
+
+/* False if only libdtrace can say what it is: it is to print it. */
+static bool put_record(struct consumer *c, const struct record *r)
+{
+    switch (r->action) {
+    case EXPRESSION: put_expression(c, r); return true;
+    case EXIT: put(c, SIGNED, r->data, r->size); return true;
+    case USTACK: case JSTACK: case STACK: put_stack(c, r->action, r->data, r->size, r->arg); return true;
+    case USYM: case UMOD: case UADDR: case SYM: case MOD: put_symbol(c, r->action, r->data); return true;
+    case TRACEMEM:
+        if (lib.init == NULL || (r->arg != LINUX_TRACEMEM_SIZE && r->arg != LINUX_TRACEMEM_SIGNED_SIZE)) {
+            put(c, BYTES, r->data, r->size);
+            c->tracemem = r->size;
+        } else {
+            cut_tracemem(c, integer(r->data, r->size));
+        }
+        return true;
+    case CLASSIC_TRACEMEM_SIZE:
+        if (lib.init == NULL)
+            cut_tracemem(c, integer(r->data, r->size));
+        return lib.init == NULL;
+    default: return false;
+    }
+}
+
+static struct record record_of(const void *record, const char *data)
+{
+    if (lib.init != NULL) {
+        const struct linux_record *r = record;
+        return (struct record) { r->action, r->size, r->arg, data, false };
+    }
+    const struct classic_record *r = record;
+    return (struct record) { r->action, r->size, r->arg, data, false };
+}
+
+/* ---- callbacks ---- */
+
+/* What libdtrace printed since the last call is the value of the record before. */
+static void put_printed(struct consumer *c)
+{
+    if (c->text == NULL || fflush(c->text) != 0)
+        return;
+    if (c->printed_size > c->printed_taken)
+        put(c, STRING, c->printed + c->printed_taken, c->printed_size - c->printed_taken);
+    c->printed_taken = c->printed_size;
+}
+
+static int on_probe(const void *data, void *consumer)
+{
+    const struct linux_data *d = data;
+    const struct classic_data *classic = data;
+    put_probe(consumer, lib.init != NULL ? (const void *)d->probe : classic->probe);
+    return THIS_RECORD;
+}
+
+static int on_record(const void *data, const void *record, void *consumer)
+{
+    struct consumer *c = consumer;
+    put_printed(c);
+    if (record == NULL) {
+        put_header(c, END, 0);
+        return THIS_RECORD;
+    }
+    const struct linux_data *d = data;
+    const struct classic_data *classic = data;
+    struct record r = record_of(record, lib.init != NULL ? d->data : classic->data);
+    return put_record(c, &r) ? NEXT_RECORD : THIS_RECORD;
+}
+
+static void put_key(struct consumer *c, const void *record, const char *data)
+{
+    struct record r = record_of(record, data);
+    r.key = true;
+    if (!put_record(c, &r))
+        put(c, BYTES, r.data, r.size);
+}
+
+/* An aggregating action's kind, in the order of decode.js; those of Linux, in the order of their numbers there, are
+   the position in `order`. */
+static uint32_t kind_of(unsigned action)
+{
+    /* avg count llquantize lquantize max min quantize stddev sum: seen with 2.0.7 */
+    static const unsigned char order[] = { 4, 1, 9, 8, 3, 2, 7, 6, 5 };
+    unsigned n = action - AGGREGATING;
+    return lib.init == NULL ? n : n < sizeof order ? order[n] : 0;
+}
+
+/* kind, encoding of llquantize(), parameters of the ranges, divisor; then the data */
+static void put_result(struct consumer *c, const struct record *r, uint64_t parameters, uint64_t normal)
+{
+    uint32_t kind = kind_of(r->action), classic = lib.init == NULL;
+    put_header(c, RESULT, 2 * sizeof kind + 2 * sizeof normal + r->size);
+    put_bytes(c, &kind, sizeof kind);
+    put_bytes(c, &classic, sizeof classic);
+    put_bytes(c, &parameters, sizeof parameters);
+    put_bytes(c, &normal, sizeof normal);
+    put_bytes(c, r->data, r->size);
+}
+
+static int on_aggregation(const void *aggregation, void *consumer)
+{
+    struct consumer *c = consumer;
+    if (lib.init != NULL) {
+        const struct linux_aggregation *a = aggregation;
+        const struct linux_aggregation_description *d = a->description;
+        put(c, AGGREGATION, &d->variable, sizeof d->variable);
+        for (unsigned i = 1; i < d->key_count; i++)
+            put_key(c, &d->keys[i], a->key + d->keys[i].offset);
+        struct record value = record_of(&d->records[1], a->data + d->records[1].offset);
+        put_result(c, &value, d->signature, d->normal);
+    } else {
+        const struct classic_aggregation *a = aggregation;
+        const struct classic_aggregation_description *d = a->description;
+        uint32_t variable = (uint32_t)d->variable;
+        put(c, AGGREGATION, &variable, sizeof variable);
+        for (int i = 1; i < d->count - 1; i++)
+            put_key(c, &d->records[i], a->data + d->records[i].offset);
+        struct record value = record_of(&d->records[d->count - 1], a->data + d->records[d->count - 1].offset);
+        uint64_t parameters = 0;
+        if (kind_of(value.action) >= 8) { /* lquantize, llquantize: the first word */
+            parameters = word(value.data, 0);
+            value.data += sizeof parameters;
+            value.size -= sizeof parameters;
+        }
+        put_result(c, &value, parameters, a->normal);
+    }
+    return REMOVE;
+}
+
+/* kind, cpu, drops, total; then the message */
+static int on_drop(const void *data, void *consumer)
+{
+    const struct drop *d = data;
+    uint64_t numbers[4] = { (uint64_t)d->kind, (uint64_t)d->cpu, d->drops, d->total };
+    const char *message = d->message != NULL ? d->message : "";
+    put_header(consumer, DROP, sizeof numbers + strlen(message));
+    put_bytes(consumer, numbers, sizeof numbers);
+    put_bytes(consumer, message, strlen(message));
+    return HANDLED;
+}
+
+/* the probe; then number, cpu, address, message */
+static int on_fault(const void *data, void *consumer)
+{
+    const struct fault *f = data;
+    uint64_t numbers[3] = { (uint64_t)f->number, (uint64_t)f->cpu, f->address };
+    const char *message = f->message != NULL ? f->message : "";
+    put_probe(consumer, f->probe);
+    put_header(consumer, FAULT, sizeof numbers + strlen(message));
+    put_bytes(consumer, numbers, sizeof numbers);
+    put_bytes(consumer, message, strlen(message));
+    return HANDLED;
+}
+
+/* ---- operations ---- */
+
+/* libdtrace 2.0.7 opens without privileges, and fails later with something misleading. */
+static bool privileged(void)
+{
+#if defined(__linux__)
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2];
+    enum { BPF = 39 }; /* CAP_BPF, of Linux 5.8 */
+    if (syscall(SYS_capget, &header, data) == 0)
+        return data[0].effective >> CAP_SYS_ADMIN & 1 || data[1].effective >> (BPF - 32) & 1;
+#endif
+    return true;
+}
+
+static void open_handle(struct consumer *c)
+{
+    int error = 0;
+    if (lib.init != NULL && getenv("USDT_LIBDTRACE") == NULL && !privileged()) {
+        put_failure(c, "", "DTrace requires additional privileges");
+        return;
+    }
+    c->handle = lib.open(API_VERSION, 0, &error);
+    if (c->handle == NULL) {
+        put_failure(c, "", lib.errmsg(NULL, error));
+        return;
+    }
+    if (lib.setopt(c->handle, "bufsize", "512k") != 0 || lib.setopt(c->handle, "aggsize", "512k") != 0 ||
+        (lib.init != NULL && lib.init(c->handle) != 0) || /* before handle_fault, which compiles a clause */
+        lib.handle_fault(c->handle, on_fault, c) != 0 || lib.handle_drop(c->handle, on_drop, c) != 0) {
+        failed(c, "");
+        lib.close(c->handle);
+        c->handle = NULL;
+    }
+}
+
+static void compile(struct consumer *c, const char *text)
+{
+    uint64_t info[32]; /* dtrace_proginfo_t, of less than 64 bytes */
+    void *program = lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
+    if (program == NULL || lib.exec(c->handle, program, info) != 0)
+        failed(c, "couldn't compile: ");
+}
+
+static uint64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* On Linux dtrace_consume() waits for data, as long as the option switchrate says, 1 s if it is not set. It is told not
+   to wait, and what the option means elsewhere (nothing is read more often) is done here. */
+static bool too_early(struct consumer *c)
+{
+    uint64_t rate = 0, unset = (uint64_t)-2;
+    if (lib.init == NULL)
+        return false;
+    if (lib.getopt(c->handle, "switchrate", &rate) == 0 && rate != 1) {
+        c->interval = rate == unset ? 0 : rate;
+        lib.setopt(c->handle, "switchrate", "1ns");
+    }
+    uint64_t time = now();
+    if (c->last_read != 0 && time - c->last_read < c->interval)
+        return true;
+    c->last_read = time;
+    return false;
+}
+
+static void read_records(struct consumer *c)
+{
+    c->printed_taken = c->printed_size = 0;
+    c->text = open_memstream(&c->printed, &c->printed_size);
+    int status = lib.work(c->handle, c->text, on_probe, on_record, c);
+    put_printed(c);
+    if (status == -1)
+        failed(c, "");
+    else if (status == WORK_DONE)
+        put_header(c, DONE, 0);
+    if (c->text != NULL)
+        fclose(c->text);
+    c->text = NULL;
+    free(c->printed);
+    c->printed = NULL;
+}
+
+static void stop(struct consumer *c)
+{
+    if (c->going) {
+        if (lib.stop(c->handle) != 0)
+            failed(c, "couldn't disable: ");
+        read_records(c); /* END's, and drops */
+    }
+    lib.close(c->handle);
+    c->handle = NULL;
+}
+
+static void operate(struct consumer *c, enum operation operation, const char *text, const char *value)
+{
+    if (operation == OPEN) {
+        open_handle(c);
+        return;
+    }
+    if (c->handle == NULL) {
+        put_failure(c, "", "consumer is stopped");
+        return;
+    }
+    switch (operation) {
+    case COMPILE: compile(c, text); break;
+    case GO:
+        if (lib.go(c->handle, 0) == 0)
+            c->going = true;
+        else
+            failed(c, "couldn't enable: ");
+        break;
+    case READ:
+        if (!too_early(c))
+            read_records(c);
+        break;
+    case AGGREGATE:
+        if (lib.snap(c->handle) != 0 || lib.walk(c->handle, on_aggregation, c) != 0)
+            failed(c, "");
+        break;
+    case SETOPT:
+        if (lib.setopt(c->handle, text, value) != 0)
+            failed(c, "couldn't set option: ");
+        break;
+    default: stop(c);
+    }
+}
+
+void consumer_do(struct consumer *c, enum operation operation, const char *text, const char *value)
+{
+    pthread_mutex_lock(&lock);
+    operate(c, operation, text, value);
+    pthread_mutex_unlock(&lock);
+}
+
+bool consumer_take(struct consumer *c, char **output, size_t *size)
+{
+    pthread_mutex_lock(&lock);
+    bool whole = !c->no_memory;
+    *output = c->output;
+    *size = whole ? c->used : 0;
+    c->output = NULL;
+    c->used = c->size = 0;
+    c->no_memory = false;
+    pthread_mutex_unlock(&lock);
+    return whole;
+}
+
+struct consumer *consumer_new(void)
+{
+    struct consumer *c = calloc(1, sizeof *c);
+    if (c != NULL)
+        atomic_init(&c->users, 1);
+    return c;
+}
+
+void consumer_keep(struct consumer *c)
+{
+    atomic_fetch_add(&c->users, 1);
+}
+
+void consumer_release(struct consumer *c)
+{
+    if (atomic_fetch_sub(&c->users, 1) != 1)
+        return;
+    pthread_mutex_lock(&lock);
+    if (c->handle != NULL)
+        stop(c);
+    pthread_mutex_unlock(&lock);
+    free(c->output);
+    free(c);
+}
