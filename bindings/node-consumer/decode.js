@@ -32,9 +32,9 @@ function distribution (counts, ranges, normal) {
 
 function quantize (counts, parameters, normal) {
   const zero = counts.length >> 1
-  const positive = Array.from({ length: zero }, (_, i) => [i, 2n ** BigInt(i), 2n ** BigInt(i + 1) - 1n])
+  const positive = Array.from({ length: zero }, (_, i) => [i, 1n << BigInt(i), (2n << BigInt(i)) - 1n])
   return distribution(counts, [
-    ...positive.map(([i, min, max]) => [zero - 1 - i, -max < INT64_MIN + 1n ? INT64_MIN : -max, -min]).reverse(),
+    ...positive.map(([i, min, max]) => [zero - 1 - i, i === zero - 1 ? INT64_MIN : -max, -min]).reverse(),
     [zero, 0n, 0n],
     ...positive.map(([i, min, max]) => [zero + 1 + i, min, max])
   ], normal)

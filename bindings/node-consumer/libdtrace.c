@@ -96,6 +96,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct consumer {
     atomic_int users;
+    struct consumer *next; /* of those that have a handle */
     void *handle;
     bool going;
     char *output;
@@ -108,7 +109,11 @@ struct consumer {
     uint64_t interval, last_read; /* ns */
 };
 
+static struct consumer *consumers; /* that have a handle */
+
 /* ---- the library ---- */
+
+static void stop_all(void);
 
 static const char *load(void)
 {
@@ -133,6 +138,7 @@ static const char *load(void)
     }
     void *init = dlsym(library, "dtrace_init");
     memcpy(&lib.init, &init, sizeof init);
+    atexit(stop_all); /* process.exit() finalizes nothing */
     return NULL;
 }
 
@@ -493,7 +499,10 @@ static void open_handle(struct consumer *c)
         failed(c, "");
         lib.close(c->handle);
         c->handle = NULL;
+        return;
     }
+    c->next = consumers;
+    consumers = c;
 }
 
 static void compile(struct consumer *c, const char *text)
@@ -513,15 +522,17 @@ static uint64_t now(void)
 
 /* On Linux dtrace_consume() waits for data, as long as the option switchrate says, 1 s if it is not set. It is told not
    to wait, and what the option means elsewhere (nothing is read more often) is done here. */
-static bool too_early(struct consumer *c)
+static void do_not_wait(struct consumer *c)
 {
     uint64_t rate = 0, unset = (uint64_t)-2;
-    if (lib.init == NULL)
-        return false;
-    if (lib.getopt(c->handle, "switchrate", &rate) == 0 && rate != 1) {
-        c->interval = rate == unset ? 0 : rate;
-        lib.setopt(c->handle, "switchrate", "1ns");
-    }
+    if (lib.init == NULL || lib.getopt(c->handle, "switchrate", &rate) != 0 || rate == 1)
+        return;
+    c->interval = rate == unset ? 0 : rate;
+    lib.setopt(c->handle, "switchrate", "1ns");
+}
+
+static bool too_early(struct consumer *c)
+{
     uint64_t time = now();
     if (c->last_read != 0 && time - c->last_read < c->interval)
         return true;
@@ -551,10 +562,23 @@ static void stop(struct consumer *c)
     if (c->going) {
         if (lib.stop(c->handle) != 0)
             failed(c, "couldn't disable: ");
+        do_not_wait(c);
         read_records(c); /* END's, and drops */
     }
     lib.close(c->handle);
     c->handle = NULL;
+    struct consumer **at = &consumers;
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
+}
+
+static void stop_all(void)
+{
+    pthread_mutex_lock(&lock);
+    while (consumers != NULL)
+        stop(consumers);
+    pthread_mutex_unlock(&lock);
 }
 
 static void operate(struct consumer *c, enum operation operation, const char *text, const char *value)
@@ -576,6 +600,7 @@ static void operate(struct consumer *c, enum operation operation, const char *te
             failed(c, "couldn't enable: ");
         break;
     case READ:
+        do_not_wait(c);
         if (!too_early(c))
             read_records(c);
         break;
@@ -624,14 +649,30 @@ void consumer_keep(struct consumer *c)
     atomic_fetch_add(&c->users, 1);
 }
 
-void consumer_release(struct consumer *c)
+static void *end(void *consumer)
 {
-    if (atomic_fetch_sub(&c->users, 1) != 1)
-        return;
+    struct consumer *c = consumer;
     pthread_mutex_lock(&lock);
     if (c->handle != NULL)
         stop(c);
     pthread_mutex_unlock(&lock);
     free(c->output);
     free(c);
+    return NULL;
+}
+
+/* Of a collected consumer that was not stopped: not in the event loop's thread. */
+void consumer_release(struct consumer *c)
+{
+    pthread_t thread;
+    if (atomic_fetch_sub(&c->users, 1) != 1)
+        return;
+    if (c->handle == NULL) {
+        free(c->output);
+        free(c);
+    } else if (pthread_create(&thread, NULL, end, c) == 0) {
+        pthread_detach(thread);
+    } else {
+        end(c);
+    }
 }

@@ -1,0 +1,3 @@
+// illumos and FreeBSD.
+'use strict'
+require('./suite')('classic')

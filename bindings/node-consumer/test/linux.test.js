@@ -1,0 +1,3 @@
+// DTrace 2 for Linux.
+'use strict'
+require('./suite')('linux')
