@@ -98,7 +98,7 @@ struct consumer {
     atomic_int users;
     struct consumer *next; /* of those that have a handle */
     void *handle;
-    bool going;
+    bool handled, going;
     char *output;
     size_t used, size;
     bool no_memory;
@@ -494,8 +494,7 @@ static void open_handle(struct consumer *c)
         return;
     }
     if (lib.setopt(c->handle, "bufsize", "512k") != 0 || lib.setopt(c->handle, "aggsize", "512k") != 0 ||
-        (lib.init != NULL && lib.init(c->handle) != 0) || /* before handle_fault, which compiles a clause */
-        lib.handle_fault(c->handle, on_fault, c) != 0 || lib.handle_drop(c->handle, on_drop, c) != 0) {
+        (lib.init != NULL && lib.init(c->handle) != 0)) {
         failed(c, "");
         lib.close(c->handle);
         c->handle = NULL;
@@ -511,6 +510,20 @@ static void compile(struct consumer *c, const char *text)
     void *program = lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
     if (program == NULL || lib.exec(c->handle, program, info) != 0)
         failed(c, "couldn't compile: ");
+}
+
+/* The handlers come after the program, as in dtrace(1): with 2.0.7, whose dtrace_handle_err() compiles a clause itself, a
+   program of more than four that is compiled later damages the heap. */
+static void go(struct consumer *c)
+{
+    if (!c->handled && (lib.handle_fault(c->handle, on_fault, c) != 0 || lib.handle_drop(c->handle, on_drop, c) != 0)) {
+        failed(c, "couldn't enable: ");
+        return;
+    }
+    c->handled = true;
+    c->going = lib.go(c->handle, 0) == 0;
+    if (!c->going)
+        failed(c, "couldn't enable: ");
 }
 
 static uint64_t now(void)
@@ -593,12 +606,7 @@ static void operate(struct consumer *c, enum operation operation, const char *te
     }
     switch (operation) {
     case COMPILE: compile(c, text); break;
-    case GO:
-        if (lib.go(c->handle, 0) == 0)
-            c->going = true;
-        else
-            failed(c, "couldn't enable: ");
-        break;
+    case GO: go(c); break;
     case READ:
         do_not_wait(c);
         if (!too_early(c))

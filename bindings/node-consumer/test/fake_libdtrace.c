@@ -238,7 +238,7 @@ int dtrace_handle_err(handle_t *h, err_f *f, void *arg)
 {
     h->on_error = f;
     h->error_arg = arg;
-    return h->initialized ? 0 : fail(h, "not initialized");
+    return h->initialized && h->program != NULL ? 0 : fail(h, "too early");
 }
 
 int dtrace_handle_drop(handle_t *h, drop_f *f, void *arg)
