@@ -98,7 +98,7 @@ struct consumer {
     atomic_int users;
     struct consumer *next; /* of those that have a handle */
     void *handle;
-    bool handled, going;
+    bool compiled, handled, going;
     char *output;
     size_t used, size;
     bool no_memory;
@@ -504,16 +504,21 @@ static void open_handle(struct consumer *c)
     consumers = c;
 }
 
+/* Once there are clauses, another program of more than four damages the heap of libdtrace 2.0.7: on Linux there is one
+   program, and dtrace_handle_err(), which compiles a clause itself, comes after it, as in dtrace(1). */
 static void compile(struct consumer *c, const char *text)
 {
     uint64_t info[32]; /* dtrace_proginfo_t, of less than 64 bytes */
+    if (lib.init != NULL && c->compiled) {
+        put_failure(c, "couldn't compile: ", "this libdtrace takes one program for each consumer");
+        return;
+    }
     void *program = lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
+    c->compiled |= program != NULL;
     if (program == NULL || lib.exec(c->handle, program, info) != 0)
         failed(c, "couldn't compile: ");
 }
 
-/* The handlers come after the program, as in dtrace(1): with 2.0.7, whose dtrace_handle_err() compiles a clause itself, a
-   program of more than four that is compiled later damages the heap. */
 static void go(struct consumer *c)
 {
     if (!c->handled && (lib.handle_fault(c->handle, on_fault, c) != 0 || lib.handle_drop(c->handle, on_drop, c) != 0)) {
