@@ -489,9 +489,9 @@ module.exports = (family) => {
         ;(async () => {
           const consumer = dtrace.createConsumer()
           await once(consumer, 'ready')
-          await consumer.strcompile('sleep 20')
+          const compiled = consumer.strcompile('sleep 100')
           parentPort.postMessage('up')
-          await consumer.strcompile('sleep 100')
+          await compiled
           await consumer.go()
           parentPort.on('message', () => {})
         })()\`
