@@ -504,17 +504,17 @@ static void open_handle(struct consumer *c)
     consumers = c;
 }
 
-/* Once there are clauses, another program of more than four damages the heap of libdtrace 2.0.7: on Linux there is one
-   program, and dtrace_handle_err(), which compiles a clause itself, comes after it, as in dtrace(1). */
+/* Once there are clauses, also of a program that was wrong, another program of more than four damages the heap of libdtrace
+   2.0.7. So on Linux there is one, and dtrace_handle_err(), which compiles a clause, comes after it, as in dtrace(1). */
 static void compile(struct consumer *c, const char *text)
 {
     uint64_t info[32]; /* dtrace_proginfo_t, of less than 64 bytes */
     if (lib.init != NULL && c->compiled) {
-        put_failure(c, "couldn't compile: ", "this libdtrace takes one program for each consumer");
+        put_failure(c, "couldn't compile: ", "this libdtrace compiles one program for each consumer");
         return;
     }
+    c->compiled = true;
     void *program = lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
-    c->compiled |= program != NULL;
     if (program == NULL || lib.exec(c->handle, program, info) != 0)
         failed(c, "couldn't compile: ");
 }

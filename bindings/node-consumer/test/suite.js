@@ -172,27 +172,29 @@ module.exports = (family) => {
       'consumer is not ready: it could not be opened\n', stderr)
   })
 
-  test('a program that does not compile may be followed by another', async () => {
+  test('a program that does not compile, or cannot be enabled, is an error; stop() works', async () => {
     const consumer = await opened()
     await assert.rejects(consumer.strcompile('error line 1: syntax'), { message: "couldn't compile: line 1: syntax" })
     await assert.rejects(consumer.go(), { message: /no program/ })
-    await consumer.strcompile('goerror no')
+    await consumer.stop()
+    const other = await opened()
+    await other.strcompile('goerror no')
     for (let tries = 0; tries < 2; tries++) {
-      const [error] = await new Promise((resolve) => consumer.go((...args) => resolve(args)))
+      const [error] = await new Promise((resolve) => other.go((...args) => resolve(args)))
       assert.strictEqual(error.message, "couldn't enable: no")
     }
-    await consumer.stop()
+    await other.stop()
   })
 
-  test('a second program is one too many for DTrace 2, and for no other', async () => {
-    const consumer = await opened()
-    await consumer.strcompile(probe('p') + integer(1, 4))
-    const second = consumer.strcompile(probe('p') + integer(2, 4))
-    if (classic) await second
-    else await assert.rejects(second, { message: "couldn't compile: this libdtrace takes one program for each consumer" })
-    await consumer.go()
-    assert.deepStrictEqual((await consumer.consume()).map(({ data }) => data), [classic ? 2 : 1])
-    await consumer.stop()
+  test('another program after the first, also after a wrong one, is too many for DTrace 2, and for no other', async () => {
+    for (const first of ['x', 'error no']) {
+      const consumer = await opened()
+      await consumer.strcompile(first).catch(() => {})
+      const second = consumer.strcompile('x')
+      if (classic) await second
+      else await assert.rejects(second, { message: "couldn't compile: this libdtrace compiles one program for each consumer" })
+      await consumer.stop()
+    }
   })
 
   test('what fails while records are read is thrown, or in the promise', async () => {
@@ -403,12 +405,12 @@ module.exports = (family) => {
 
   test('switchrate is obeyed: no new data before its time', { skip: classic && 'their libraries do it' }, async () => {
     const consumer = await opened()
-    consumer.setopt('switchrate', '200ms')
+    consumer.setopt('switchrate', '1000ms')
     await consumer.strcompile('count')
     await consumer.go()
     const read = async () => (await consumer.consume()).map(({ data }) => data)
     assert.deepStrictEqual([await read(), await read(), await read()], [[1], [], []])
-    await sleep(210)
+    await sleep(1010)
     assert.deepStrictEqual([await read(), await read()], [[2], []])
     await consumer.stop()
   })
@@ -425,13 +427,13 @@ module.exports = (family) => {
     }, 10)
     const consumers = await Promise.all(Array.from({ length: 3 }, () => opened()))
     await Promise.all(consumers.map(async (consumer) => {
-      await consumer.strcompile('sleep 200\ngosleep 200')
+      await consumer.strcompile('sleep 500\ngosleep 500')
       await consumer.go()
       await consumer.stop()
     }))
     clearInterval(timer)
     t.diagnostic(`worst gap ${worst.toFixed(1)} ms`)
-    assert.ok(worst < 150, `${worst} ms`)
+    assert.ok(worst < 400, `${worst} ms`)
   })
 
   test('many consumers that compile leave threads of the pool to others', async () => {
