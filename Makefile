@@ -244,7 +244,8 @@ KERNELS ?= trixie sid
 EMULATED := $(addprefix $(B)/,tests/code tests/described tests/threads examples/jit examples/sensor examples/server)
 test-dtrace: $(O)/test_usdt $(O)/usdt $(EMULATED)
 	-@$(MAKE) -s $(B)/bench/bench
-	-@[ -d bindings/node/node_modules ] || ! command -v npm > /dev/null || npm ci --prefix bindings/node --silent > /dev/null
+	-@! command -v npm > /dev/null || for dir in bindings/node bindings/node-consumer; do \
+		[ -d $$dir/node_modules ] || npm ci --prefix $$dir --silent > /dev/null; done
 	@O=$(O) tests/vm/machine $(KERNELS)
 
 ARM64 := $(O)/build/vm-arm64

@@ -12,6 +12,14 @@ for my $built (qw(node/build/usdt.node node-consumer/build/consumer.node)) {
 }
 my $dtprobed = -e '/dev/dtrace/helper' ? undef : USDT::Tracer->start('dtprobed', '-F');
 USDT::Tracer::wait_for(20, sub { -e '/dev/dtrace/helper' }) or BAIL_OUT('dtprobed does not start');
-my $ended = system 'node', '--test', '--test-reporter=tap', glob 'bindings/node-consumer/test/machine/*.test.js';
+# Its TAP is prove's but for what it says of each test: that is not the YAML prove knows.
+open my $node, '-|', 'node', '--test', '--test-reporter=tap', glob 'bindings/node-consumer/test/machine/*.test.js' or die $!;
+$| = 1;
+while (<$node>) {
+    s/^/#/ if /^\s*---$/ .. /^\s*\.\.\.$/;
+    print;
+}
+close $node;
+my $ended = $?;
 $dtprobed->stop('TERM') if $dtprobed;
 exit $ended >> 8;
