@@ -7,7 +7,9 @@
 #include "libdtrace.h"
 #include "layouts.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 #if defined(__linux__)
 #include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #endif
 
@@ -46,7 +49,7 @@ static const char *const default_name = NULL;
 typedef int on_probe_function(const void *, void *);
 typedef int on_record_function(const void *, const void *, void *);
 
-static struct {
+struct library {
     const char *const *version;
     void *(*open)(int, int, int *);
     int (*init)(void *); /* DTrace 2 for Linux has it, and its layouts; the others do not */
@@ -66,30 +69,32 @@ static struct {
     int (*handle_drop)(void *, on_probe_function *, void *);
     int (*addr2str)(void *, uint64_t, char *, int);
     int (*uaddr2str)(void *, pid_t, uint64_t, char *, int);
-} lib;
+};
+
+static struct library lib; /* as it was found; consumers may have copies */
 
 static const struct {
     const char *name;
-    void *to;
+    size_t offset;
 } symbols[] = {
-    { "_dtrace_version", &lib.version },
-    { "dtrace_open", &lib.open },
-    { "dtrace_close", &lib.close },
-    { "dtrace_errno", &lib.errnumber },
-    { "dtrace_errmsg", &lib.errmsg },
-    { "dtrace_setopt", &lib.setopt },
-    { "dtrace_getopt", &lib.getopt },
-    { "dtrace_program_strcompile", &lib.strcompile },
-    { "dtrace_program_exec", &lib.exec },
-    { "dtrace_go", &lib.go },
-    { "dtrace_stop", &lib.stop },
-    { "dtrace_work", &lib.work },
-    { "dtrace_aggregate_snap", &lib.snap },
-    { "dtrace_aggregate_walk", &lib.walk },
-    { "dtrace_handle_err", &lib.handle_fault },
-    { "dtrace_handle_drop", &lib.handle_drop },
-    { "dtrace_addr2str", &lib.addr2str },
-    { "dtrace_uaddr2str", &lib.uaddr2str },
+    { "_dtrace_version", offsetof(struct library, version) },
+    { "dtrace_open", offsetof(struct library, open) },
+    { "dtrace_close", offsetof(struct library, close) },
+    { "dtrace_errno", offsetof(struct library, errnumber) },
+    { "dtrace_errmsg", offsetof(struct library, errmsg) },
+    { "dtrace_setopt", offsetof(struct library, setopt) },
+    { "dtrace_getopt", offsetof(struct library, getopt) },
+    { "dtrace_program_strcompile", offsetof(struct library, strcompile) },
+    { "dtrace_program_exec", offsetof(struct library, exec) },
+    { "dtrace_go", offsetof(struct library, go) },
+    { "dtrace_stop", offsetof(struct library, stop) },
+    { "dtrace_work", offsetof(struct library, work) },
+    { "dtrace_aggregate_snap", offsetof(struct library, snap) },
+    { "dtrace_aggregate_walk", offsetof(struct library, walk) },
+    { "dtrace_handle_err", offsetof(struct library, handle_fault) },
+    { "dtrace_handle_drop", offsetof(struct library, handle_drop) },
+    { "dtrace_addr2str", offsetof(struct library, addr2str) },
+    { "dtrace_uaddr2str", offsetof(struct library, uaddr2str) },
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -97,7 +102,12 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 struct consumer {
     atomic_int users;
     struct consumer *next; /* of those that have a handle */
+    void *copy; /* of the library, */
+    int copy_file; /* open as long: dlopen() knows it by the descriptor's number */
+    struct library lib;
     void *handle;
+    int maps[32];
+    size_t map_count;
     bool compiled, handled, going;
     char *output;
     size_t used, size;
@@ -115,6 +125,20 @@ static struct consumer *consumers; /* that have a handle */
 
 static void stop_all(void);
 
+/* The first symbol that is missing, or NULL. */
+static const char *find_symbols(void *library, struct library *to)
+{
+    for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
+        void *address = dlsym(library, symbols[i].name);
+        if (address == NULL)
+            return symbols[i].name;
+        memcpy((char *)to + symbols[i].offset, &address, sizeof address);
+    }
+    void *init = dlsym(library, "dtrace_init");
+    memcpy(&to->init, &init, sizeof init);
+    return NULL;
+}
+
 static const char *load(void)
 {
     static char why[256];
@@ -128,18 +152,48 @@ static const char *load(void)
         snprintf(why, sizeof why, "libdtrace cannot be loaded: %s", dlerror());
         return why;
     }
-    for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
-        void *address = dlsym(library, symbols[i].name);
-        if (address == NULL) {
-            snprintf(why, sizeof why, "%s has no %s", name, symbols[i].name);
-            return why;
-        }
-        memcpy(symbols[i].to, &address, sizeof address);
+    const char *missing = find_symbols(library, &lib);
+    if (missing != NULL) {
+        snprintf(why, sizeof why, "%s has no %s", name, missing);
+        return why;
     }
-    void *init = dlsym(library, "dtrace_init");
-    memcpy(&lib.init, &init, sizeof init);
     atexit(stop_all); /* process.exit() finalizes nothing */
     return NULL;
+}
+
+/* The library for one consumer. That of Linux, 2.0.7, enables once in its life, whatever is opened and closed: each
+   consumer has a copy, unloaded when it is stopped. Where there can be none, the first has what there is. */
+static void load_copy(struct consumer *c)
+{
+    c->lib = lib;
+#if defined(__linux__)
+    Dl_info info;
+    char path[32], block[65536];
+    const char *original = lib.init != NULL && dladdr((const void *)lib.version, &info) != 0 ? info.dli_fname : "";
+    int from = open(original, O_RDONLY | O_CLOEXEC), to = memfd_create("libdtrace", MFD_CLOEXEC);
+    ssize_t count = -1;
+    while (from >= 0 && to >= 0 && (count = read(from, block, sizeof block)) > 0 && write(to, block, (size_t)count) == count)
+        ;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", to);
+    if (count == 0)
+        c->copy = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (c->copy != NULL)
+        find_symbols(c->copy, &c->lib);
+    else if (to >= 0)
+        close(to);
+    if (from >= 0)
+        close(from);
+    c->copy_file = to;
+#endif
+}
+
+static void unload_copy(struct consumer *c)
+{
+    if (c->copy != NULL) {
+        dlclose(c->copy);
+        close(c->copy_file);
+    }
+    c->copy = NULL;
 }
 
 const char *libdtrace_load(void)
@@ -198,7 +252,7 @@ static void put_failure(struct consumer *c, const char *what, const char *messag
 
 static void failed(struct consumer *c, const char *what)
 {
-    put_failure(c, what, lib.errmsg(c->handle, lib.errnumber(c->handle)));
+    put_failure(c, what, c->lib.errmsg(c->handle, c->lib.errnumber(c->handle)));
 }
 
 /* Four names, each ended by a NUL. */
@@ -233,9 +287,9 @@ static void name_address(struct consumer *c, uint64_t pid, uint64_t address, cha
 {
     name[0] = '\0';
     if (pid == 0)
-        lib.addr2str(c->handle, address, name, size);
+        c->lib.addr2str(c->handle, address, name, size);
     else
-        lib.uaddr2str(c->handle, (pid_t)pid, address, name, size);
+        c->lib.uaddr2str(c->handle, (pid_t)pid, address, name, size);
 }
 
 enum { NAME_SIZE = 2048 };
@@ -488,20 +542,68 @@ static void open_handle(struct consumer *c)
         put_failure(c, "", "DTrace requires additional privileges");
         return;
     }
-    c->handle = lib.open(API_VERSION, 0, &error);
+    load_copy(c);
+    c->handle = c->lib.open(API_VERSION, 0, &error);
     if (c->handle == NULL) {
-        put_failure(c, "", lib.errmsg(NULL, error));
+        put_failure(c, "", c->lib.errmsg(NULL, error));
+        unload_copy(c);
         return;
     }
-    if (lib.setopt(c->handle, "bufsize", "512k") != 0 || lib.setopt(c->handle, "aggsize", "512k") != 0 ||
-        (lib.init != NULL && lib.init(c->handle) != 0)) {
+    if (c->lib.setopt(c->handle, "bufsize", "512k") != 0 || c->lib.setopt(c->handle, "aggsize", "512k") != 0 ||
+        (lib.init != NULL && c->lib.init(c->handle) != 0)) {
         failed(c, "");
-        lib.close(c->handle);
+        c->lib.close(c->handle);
         c->handle = NULL;
+        unload_copy(c);
         return;
     }
     c->next = consumers;
     consumers = c;
+}
+
+/* libdtrace 2.0.7 leaves its BPF maps open when it is closed: descriptors, and memory of the kernel. Those that dtrace_go()
+   opens are noted, and closed if they still are such. */
+static bool is_map(int descriptor)
+{
+    char path[32], target[32] = "";
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    return readlink(path, target, sizeof target - 1) > 0 && strcmp(target, "anon_inode:bpf-map") == 0;
+}
+
+static size_t list_maps(int *maps, size_t most)
+{
+    size_t count = 0;
+    DIR *dir = lib.init != NULL ? opendir("/proc/self/fd") : NULL;
+    for (struct dirent *entry; dir != NULL && count < most && (entry = readdir(dir)) != NULL;) {
+        int descriptor = atoi(entry->d_name);
+        if (entry->d_name[0] != '.' && is_map(descriptor))
+            maps[count++] = descriptor;
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return count;
+}
+
+static void note_maps(struct consumer *c, const int *before, size_t before_count)
+{
+    int after[1024];
+    size_t count = list_maps(after, sizeof after / sizeof after[0]), most = sizeof c->maps / sizeof c->maps[0];
+    for (size_t i = 0; i < count && c->map_count < most; i++) {
+        size_t known = 0;
+        while (known < before_count && before[known] != after[i])
+            known++;
+        if (known == before_count)
+            c->maps[c->map_count++] = after[i];
+    }
+}
+
+static void close_maps(struct consumer *c)
+{
+    while (c->map_count > 0) {
+        int descriptor = c->maps[--c->map_count];
+        if (is_map(descriptor))
+            close(descriptor);
+    }
 }
 
 /* Once there are clauses, also of a program that was wrong, another program of more than four damages the heap of libdtrace
@@ -514,19 +616,22 @@ static void compile(struct consumer *c, const char *text)
         return;
     }
     c->compiled = true;
-    void *program = lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
-    if (program == NULL || lib.exec(c->handle, program, info) != 0)
+    void *program = c->lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
+    if (program == NULL || c->lib.exec(c->handle, program, info) != 0)
         failed(c, "couldn't compile: ");
 }
 
 static void go(struct consumer *c)
 {
-    if (!c->handled && (lib.handle_fault(c->handle, on_fault, c) != 0 || lib.handle_drop(c->handle, on_drop, c) != 0)) {
+    if (!c->handled && (c->lib.handle_fault(c->handle, on_fault, c) != 0 || c->lib.handle_drop(c->handle, on_drop, c) != 0)) {
         failed(c, "couldn't enable: ");
         return;
     }
     c->handled = true;
-    c->going = lib.go(c->handle, 0) == 0;
+    int before[1024];
+    size_t count = list_maps(before, sizeof before / sizeof before[0]);
+    c->going = c->lib.go(c->handle, 0) == 0;
+    note_maps(c, before, count);
     if (!c->going)
         failed(c, "couldn't enable: ");
 }
@@ -543,10 +648,10 @@ static uint64_t now(void)
 static void do_not_wait(struct consumer *c)
 {
     uint64_t rate = 0, unset = (uint64_t)-2;
-    if (lib.init == NULL || lib.getopt(c->handle, "switchrate", &rate) != 0 || rate == 1)
+    if (lib.init == NULL || c->lib.getopt(c->handle, "switchrate", &rate) != 0 || rate == 1)
         return;
     c->interval = rate == unset ? 0 : rate;
-    lib.setopt(c->handle, "switchrate", "1ns");
+    c->lib.setopt(c->handle, "switchrate", "1ns");
 }
 
 static bool too_early(struct consumer *c)
@@ -562,7 +667,7 @@ static void read_records(struct consumer *c)
 {
     c->printed_taken = c->printed_size = 0;
     c->text = open_memstream(&c->printed, &c->printed_size);
-    int status = lib.work(c->handle, c->text, on_probe, on_record, c);
+    int status = c->lib.work(c->handle, c->text, on_probe, on_record, c);
     put_printed(c);
     if (status == -1)
         failed(c, "");
@@ -578,13 +683,15 @@ static void read_records(struct consumer *c)
 static void stop(struct consumer *c)
 {
     if (c->going) {
-        if (lib.stop(c->handle) != 0)
+        if (c->lib.stop(c->handle) != 0)
             failed(c, "couldn't disable: ");
         do_not_wait(c);
         read_records(c); /* END's, and drops */
     }
-    lib.close(c->handle);
+    c->lib.close(c->handle);
     c->handle = NULL;
+    close_maps(c);
+    unload_copy(c);
     struct consumer **at = &consumers;
     while (*at != c)
         at = &(*at)->next;
@@ -618,11 +725,11 @@ static void operate(struct consumer *c, enum operation operation, const char *te
             read_records(c);
         break;
     case AGGREGATE:
-        if (lib.snap(c->handle) != 0 || lib.walk(c->handle, on_aggregation, c) != 0)
+        if (c->lib.snap(c->handle) != 0 || c->lib.walk(c->handle, on_aggregation, c) != 0)
             failed(c, "");
         break;
     case SETOPT:
-        if (lib.setopt(c->handle, text, value) != 0)
+        if (c->lib.setopt(c->handle, text, value) != 0)
             failed(c, "couldn't set option: ");
         break;
     default: stop(c);

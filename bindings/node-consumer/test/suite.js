@@ -417,23 +417,24 @@ module.exports = (family) => {
 
   // ---- liveness ----
 
+  // How long the worst gap is the machine's load decides; a loop that is blocked ticks not once.
   test('a timer of 10 ms keeps ticking while programs compile and are enabled', async (t) => {
-    let worst = 0
+    const gaps = []
+    const consumers = await Promise.all(Array.from({ length: 3 }, () => opened()))
     let before = performance.now()
     const timer = setInterval(() => {
       const now = performance.now()
-      worst = Math.max(worst, now - before)
+      gaps.push(now - before)
       before = now
     }, 10)
-    const consumers = await Promise.all(Array.from({ length: 3 }, () => opened()))
-    await Promise.all(consumers.map(async (consumer) => {
-      await consumer.strcompile('sleep 500\ngosleep 500')
-      await consumer.go()
-      await consumer.stop()
-    }))
+    for (const call of [(consumer) => consumer.strcompile('sleep 500\ngosleep 500'), (consumer) => consumer.go()]) {
+      const ticks = gaps.length
+      await Promise.all(consumers.map(call))
+      assert.ok(gaps.length - ticks >= 10, `${gaps.length - ticks} ticks in 1.5 s`)
+    }
     clearInterval(timer)
-    t.diagnostic(`worst gap ${worst.toFixed(1)} ms`)
-    assert.ok(worst < 400, `${worst} ms`)
+    t.diagnostic(`worst gap ${Math.max(...gaps).toFixed(1)} ms`)
+    await Promise.all(consumers.map((consumer) => consumer.stop()))
   })
 
   test('many consumers that compile leave threads of the pool to others', async () => {
@@ -479,7 +480,7 @@ module.exports = (family) => {
         `(async () => { let consumer = await opened('x'), other = await opened(); ${code}
           ${/process|stop/.test(code) ? '' : 'await other.stop()'}${code.includes('await consumer.stop') ? '; await other.stop()' : ''} })()`,
         { flags: ['--expose-gc'], env: { FAKE_CLOSED: '1' } })
-      assert.match(stderr, /all closed/)
+      assert.strictEqual(stderr.match(/all closed/g)?.length, classic ? 1 : 2) // each has its own library
       assert.strictEqual(signal, null)
     })
   }

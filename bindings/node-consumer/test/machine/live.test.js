@@ -48,9 +48,10 @@ test('one process makes probes, another traces them', async (t) => {
   assert.throws(() => consumer.setopt('nonsense', 1), { message: "couldn't set option: Invalid option name" })
   consumer.setopt('quiet', true)
   consumer.setopt('strsize', 64)
+  consumer.setopt('aggrate', '10ms')
   gaps.worst = 0
   await consumer.strcompile(`
-    shop${shop.pid}:::order {
+    shop*:::order {
       trace((int64_t)arg0); trace(copyinstr(arg1));
       @count[copyinstr(arg1)] = count(); @sum = sum((int64_t)arg0); @min = min((int64_t)arg0);
       @max = max((int64_t)arg0); @avg = avg((int64_t)arg0); @stddev = stddev((int64_t)arg0);
@@ -131,10 +132,11 @@ test('one process makes probes, another traces them', async (t) => {
   })
 
   await t.test('what was walked is removed', async () => {
-    await new Promise((resolve) => setTimeout(resolve, 1100)) // aggrate
+    await new Promise((resolve) => setTimeout(resolve, 50)) // aggrate
     consumer.aggwalk(() => assert.fail('walked twice'))
     shop.send([[5, 'once more']])
     await once(shop, 'message')
+    await new Promise((resolve) => setTimeout(resolve, 50))
     const again = await consumer.aggwalk()
     assert.deepStrictEqual(again.filter(({ varid }) => varid <= 2).sort((a, b) => a.varid - b.varid),
       [{ varid: 1, key: ['once more'], value: 1 }, { varid: 2, key: [], value: 5 }])
@@ -151,7 +153,7 @@ test('one process makes probes, another traces them', async (t) => {
   })
 })
 
-const turns = process.env.USDT_TEST_STRESS ? 200 : 2
+const turns = process.env.USDT_TEST_STRESS ? 200 : 3
 test(`${turns} consumers opened and stopped in turn`, async (t) => {
   const start = Date.now()
   const sizes = []
