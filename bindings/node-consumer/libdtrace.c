@@ -108,7 +108,7 @@ struct consumer {
     void *handle;
     int maps[32];
     size_t map_count;
-    bool compiled, handled, going;
+    bool compiled, handled, going, done;
     char *output;
     size_t used, size;
     bool no_memory;
@@ -621,6 +621,13 @@ static void compile(struct consumer *c, const char *text)
         failed(c, "couldn't compile: ");
 }
 
+/* Linux says that there are records by its next clock tick: those of BEGIN and END are wanted at once. */
+static void settle(void)
+{
+    if (lib.init != NULL)
+        nanosleep(&(struct timespec) { .tv_nsec = 20000000 }, NULL);
+}
+
 static void go(struct consumer *c)
 {
     if (!c->handled && (c->lib.handle_fault(c->handle, on_fault, c) != 0 || c->lib.handle_drop(c->handle, on_drop, c) != 0)) {
@@ -634,6 +641,7 @@ static void go(struct consumer *c)
     note_maps(c, before, count);
     if (!c->going)
         failed(c, "couldn't enable: ");
+    settle();
 }
 
 static uint64_t now(void)
@@ -668,6 +676,11 @@ static void read_records(struct consumer *c)
     c->printed_taken = c->printed_size = 0;
     c->text = open_memstream(&c->printed, &c->printed_size);
     int status = c->lib.work(c->handle, c->text, on_probe, on_record, c);
+    if (status == WORK_DONE && !c->done) {
+        c->done = true;
+        settle(); /* exit() has just been seen, and END has fired */
+        status = c->lib.work(c->handle, c->text, on_probe, on_record, c);
+    }
     put_printed(c);
     if (status == -1)
         failed(c, "");
@@ -686,6 +699,7 @@ static void stop(struct consumer *c)
         if (c->lib.stop(c->handle) != 0)
             failed(c, "couldn't disable: ");
         do_not_wait(c);
+        settle();
         read_records(c); /* END's, and drops */
     }
     c->lib.close(c->handle);
