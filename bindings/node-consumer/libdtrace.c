@@ -20,7 +20,6 @@
 #include <unistd.h>
 #if defined(__linux__)
 #include <linux/capability.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #endif
 
@@ -102,8 +101,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 struct consumer {
     atomic_int users;
     struct consumer *next; /* of those that have a handle */
-    void *copy; /* of the library, */
-    int copy_file; /* open as long: dlopen() knows it by the descriptor's number */
+    void *copy; /* of the library */
+    char copy_name[256];
     struct library lib;
     void *handle;
     int maps[32];
@@ -161,41 +160,6 @@ static const char *load(void)
     return NULL;
 }
 
-/* The library for one consumer. That of Linux, 2.0.7, enables once in its life, whatever is opened and closed: each
-   consumer has a copy, unloaded when it is stopped. Where there can be none, the first has what there is. */
-static void load_copy(struct consumer *c)
-{
-    c->lib = lib;
-#if defined(__linux__)
-    Dl_info info;
-    char path[32], block[65536];
-    const char *original = lib.init != NULL && dladdr((const void *)lib.version, &info) != 0 ? info.dli_fname : "";
-    int from = open(original, O_RDONLY | O_CLOEXEC), to = memfd_create("libdtrace", MFD_CLOEXEC);
-    ssize_t count = -1;
-    while (from >= 0 && to >= 0 && (count = read(from, block, sizeof block)) > 0 && write(to, block, (size_t)count) == count)
-        ;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", to);
-    if (count == 0)
-        c->copy = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (c->copy != NULL)
-        find_symbols(c->copy, &c->lib);
-    else if (to >= 0)
-        close(to);
-    if (from >= 0)
-        close(from);
-    c->copy_file = to;
-#endif
-}
-
-static void unload_copy(struct consumer *c)
-{
-    if (c->copy != NULL) {
-        dlclose(c->copy);
-        close(c->copy_file);
-    }
-    c->copy = NULL;
-}
-
 const char *libdtrace_load(void)
 {
     static bool loaded;
@@ -211,6 +175,44 @@ const char *libdtrace_load(void)
 const char *libdtrace_version(void)
 {
     return *lib.version;
+}
+
+/* The library for one consumer. That of Linux, 2.0.7, enables once in its life, whatever is opened and closed: each
+   consumer has a copy, unloaded when it is stopped. A file, as BEGIN is an uprobe in it. Where there can be none, the first
+   consumer has what there is. */
+static void load_copy(struct consumer *c)
+{
+    c->lib = lib;
+#if defined(__linux__)
+    Dl_info info;
+    char block[65536];
+    const char *original = lib.init != NULL && dladdr((const void *)lib.version, &info) != 0 ? info.dli_fname : "";
+    const char *directory = getenv("TMPDIR");
+    snprintf(c->copy_name, sizeof c->copy_name, "%s/libdtrace-XXXXXX", directory != NULL ? directory : "/tmp");
+    int from = open(original, O_RDONLY | O_CLOEXEC), to = from < 0 ? -1 : mkostemp(c->copy_name, O_CLOEXEC);
+    ssize_t count = -1;
+    while (to >= 0 && (count = read(from, block, sizeof block)) > 0 && write(to, block, (size_t)count) == count)
+        ;
+    if (count == 0)
+        c->copy = dlopen(c->copy_name, RTLD_NOW | RTLD_LOCAL);
+    if (c->copy != NULL)
+        find_symbols(c->copy, &c->lib);
+    else if (to >= 0)
+        unlink(c->copy_name);
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+#endif
+}
+
+static void unload_copy(struct consumer *c)
+{
+    if (c->copy != NULL) {
+        dlclose(c->copy);
+        unlink(c->copy_name);
+    }
+    c->copy = NULL;
 }
 
 /* ---- output ---- */
