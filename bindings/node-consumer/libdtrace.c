@@ -70,7 +70,11 @@ struct library {
     int (*uaddr2str)(void *, pid_t, uint64_t, char *, int);
 };
 
-static struct library lib; /* as it was found; consumers may have copies */
+static struct library lib;
+static void *loaded; /* the library; NULL if there is none, or no more */
+static char version[64];
+static int handles;  /* that are open */
+static bool enabled; /* one of them has been, since the library was loaded */
 
 static const struct {
     const char *name;
@@ -101,9 +105,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 struct consumer {
     atomic_int users;
     struct consumer *next; /* of those that have a handle */
-    void *copy; /* of the library */
-    char copy_name[256];
-    struct library lib;
     void *handle;
     int maps[32];
     size_t map_count;
@@ -156,63 +157,40 @@ static const char *load(void)
         snprintf(why, sizeof why, "%s has no %s", name, missing);
         return why;
     }
-    atexit(stop_all); /* process.exit() finalizes nothing */
+    snprintf(version, sizeof version, "%s", *lib.version);
+    loaded = library;
+    enabled = false;
     return NULL;
 }
 
 const char *libdtrace_load(void)
 {
-    static bool loaded;
+    static bool done;
     static const char *reason;
     pthread_mutex_lock(&lock);
-    if (!loaded)
+    if (!done) {
         reason = load();
-    loaded = true;
+        atexit(stop_all); /* process.exit() finalizes nothing */
+    }
+    done = true;
     pthread_mutex_unlock(&lock);
     return reason;
 }
 
 const char *libdtrace_version(void)
 {
-    return *lib.version;
+    return version;
 }
 
-/* The library for one consumer. That of Linux, 2.0.7, enables once in its life, whatever is opened and closed: each
-   consumer has a copy, unloaded when it is stopped. A file, as BEGIN is an uprobe in it. Where there can be none, the first
-   consumer has what there is. */
-static void load_copy(struct consumer *c)
+/* libdtrace 2.0.7 enables once in its life, whatever is opened and closed: when nobody has it, it is loaded anew. (Two at
+   a time would not do: BEGIN is a uprobe in the library, which finds itself by its symbol's name.) */
+static void reload(void)
 {
-    c->lib = lib;
-#if defined(__linux__)
-    Dl_info info;
-    char block[65536];
-    const char *original = lib.init != NULL && dladdr((const void *)lib.version, &info) != 0 ? info.dli_fname : "";
-    const char *directory = getenv("TMPDIR");
-    snprintf(c->copy_name, sizeof c->copy_name, "%s/libdtrace-XXXXXX", directory != NULL ? directory : "/tmp");
-    int from = open(original, O_RDONLY | O_CLOEXEC), to = from < 0 ? -1 : mkostemp(c->copy_name, O_CLOEXEC);
-    ssize_t count = -1;
-    while (to >= 0 && (count = read(from, block, sizeof block)) > 0 && write(to, block, (size_t)count) == count)
-        ;
-    if (count == 0)
-        c->copy = dlopen(c->copy_name, RTLD_NOW | RTLD_LOCAL);
-    if (c->copy != NULL)
-        find_symbols(c->copy, &c->lib);
-    else if (to >= 0)
-        unlink(c->copy_name);
-    if (from >= 0)
-        close(from);
-    if (to >= 0)
-        close(to);
-#endif
-}
-
-static void unload_copy(struct consumer *c)
-{
-    if (c->copy != NULL) {
-        dlclose(c->copy);
-        unlink(c->copy_name);
-    }
-    c->copy = NULL;
+    if (handles > 0 || !enabled || lib.init == NULL)
+        return;
+    dlclose(loaded);
+    loaded = NULL;
+    load();
 }
 
 /* ---- output ---- */
@@ -254,7 +232,7 @@ static void put_failure(struct consumer *c, const char *what, const char *messag
 
 static void failed(struct consumer *c, const char *what)
 {
-    put_failure(c, what, c->lib.errmsg(c->handle, c->lib.errnumber(c->handle)));
+    put_failure(c, what, lib.errmsg(c->handle, lib.errnumber(c->handle)));
 }
 
 /* Four names, each ended by a NUL. */
@@ -289,9 +267,9 @@ static void name_address(struct consumer *c, uint64_t pid, uint64_t address, cha
 {
     name[0] = '\0';
     if (pid == 0)
-        c->lib.addr2str(c->handle, address, name, size);
+        lib.addr2str(c->handle, address, name, size);
     else
-        c->lib.uaddr2str(c->handle, (pid_t)pid, address, name, size);
+        lib.uaddr2str(c->handle, (pid_t)pid, address, name, size);
 }
 
 enum { NAME_SIZE = 2048 };
@@ -544,27 +522,29 @@ static void open_handle(struct consumer *c)
         put_failure(c, "", "DTrace requires additional privileges");
         return;
     }
-    load_copy(c);
-    c->handle = c->lib.open(API_VERSION, 0, &error);
-    if (c->handle == NULL) {
-        put_failure(c, "", c->lib.errmsg(NULL, error));
-        unload_copy(c);
+    if (loaded == NULL) {
+        put_failure(c, "", "libdtrace cannot be loaded again");
         return;
     }
-    if (c->lib.setopt(c->handle, "bufsize", "512k") != 0 || c->lib.setopt(c->handle, "aggsize", "512k") != 0 ||
-        (lib.init != NULL && c->lib.init(c->handle) != 0)) {
+    c->handle = lib.open(API_VERSION, 0, &error);
+    if (c->handle == NULL) {
+        put_failure(c, "", lib.errmsg(NULL, error));
+        return;
+    }
+    if (lib.setopt(c->handle, "bufsize", "512k") != 0 || lib.setopt(c->handle, "aggsize", "512k") != 0 ||
+        (lib.init != NULL && lib.init(c->handle) != 0)) {
         failed(c, "");
-        c->lib.close(c->handle);
+        lib.close(c->handle);
         c->handle = NULL;
-        unload_copy(c);
         return;
     }
     c->next = consumers;
     consumers = c;
+    handles++;
 }
 
-/* libdtrace 2.0.7 leaves its BPF maps open when it is closed: descriptors, and memory of the kernel. Those that dtrace_go()
-   opens are noted, and closed if they still are such. */
+/* libdtrace 2.0.7 leaves its BPF maps open when it is closed: descriptors, and memory of the kernel. Those that
+   dtrace_go() opens are noted, and closed if they still are such. */
 static bool is_map(int descriptor)
 {
     char path[32], target[32] = "";
@@ -618,8 +598,8 @@ static void compile(struct consumer *c, const char *text)
         return;
     }
     c->compiled = true;
-    void *program = c->lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
-    if (program == NULL || c->lib.exec(c->handle, program, info) != 0)
+    void *program = lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
+    if (program == NULL || lib.exec(c->handle, program, info) != 0)
         failed(c, "couldn't compile: ");
 }
 
@@ -632,14 +612,19 @@ static void settle(void)
 
 static void go(struct consumer *c)
 {
-    if (!c->handled && (c->lib.handle_fault(c->handle, on_fault, c) != 0 || c->lib.handle_drop(c->handle, on_drop, c) != 0)) {
+    if (lib.init != NULL && enabled && !c->handled) {
+        put_failure(c, "couldn't enable: ", "this libdtrace enables one consumer at a time: all others must be stopped before");
+        return;
+    }
+    enabled = true;
+    if (!c->handled && (lib.handle_fault(c->handle, on_fault, c) != 0 || lib.handle_drop(c->handle, on_drop, c) != 0)) {
         failed(c, "couldn't enable: ");
         return;
     }
     c->handled = true;
     int before[1024];
     size_t count = list_maps(before, sizeof before / sizeof before[0]);
-    c->going = c->lib.go(c->handle, 0) == 0;
+    c->going = lib.go(c->handle, 0) == 0;
     note_maps(c, before, count);
     if (!c->going)
         failed(c, "couldn't enable: ");
@@ -658,10 +643,10 @@ static uint64_t now(void)
 static void do_not_wait(struct consumer *c)
 {
     uint64_t rate = 0, unset = (uint64_t)-2;
-    if (lib.init == NULL || c->lib.getopt(c->handle, "switchrate", &rate) != 0 || rate == 1)
+    if (lib.init == NULL || lib.getopt(c->handle, "switchrate", &rate) != 0 || rate == 1)
         return;
     c->interval = rate == unset ? 0 : rate;
-    c->lib.setopt(c->handle, "switchrate", "1ns");
+    lib.setopt(c->handle, "switchrate", "1ns");
 }
 
 static bool too_early(struct consumer *c)
@@ -677,11 +662,11 @@ static void read_records(struct consumer *c)
 {
     c->printed_taken = c->printed_size = 0;
     c->text = open_memstream(&c->printed, &c->printed_size);
-    int status = c->lib.work(c->handle, c->text, on_probe, on_record, c);
+    int status = lib.work(c->handle, c->text, on_probe, on_record, c);
     if (status == WORK_DONE && !c->done) {
         c->done = true;
         settle(); /* exit() has just been seen, and END has fired */
-        status = c->lib.work(c->handle, c->text, on_probe, on_record, c);
+        status = lib.work(c->handle, c->text, on_probe, on_record, c);
     }
     put_printed(c);
     if (status == -1)
@@ -698,20 +683,21 @@ static void read_records(struct consumer *c)
 static void stop(struct consumer *c)
 {
     if (c->going) {
-        if (c->lib.stop(c->handle) != 0)
+        if (lib.stop(c->handle) != 0)
             failed(c, "couldn't disable: ");
         do_not_wait(c);
         settle();
         read_records(c); /* END's, and drops */
     }
-    c->lib.close(c->handle);
+    lib.close(c->handle);
     c->handle = NULL;
     close_maps(c);
-    unload_copy(c);
     struct consumer **at = &consumers;
     while (*at != c)
         at = &(*at)->next;
     *at = c->next;
+    handles--;
+    reload();
 }
 
 static void stop_all(void)
@@ -741,11 +727,11 @@ static void operate(struct consumer *c, enum operation operation, const char *te
             read_records(c);
         break;
     case AGGREGATE:
-        if (c->lib.snap(c->handle) != 0 || c->lib.walk(c->handle, on_aggregation, c) != 0)
+        if (lib.snap(c->handle) != 0 || lib.walk(c->handle, on_aggregation, c) != 0)
             failed(c, "");
         break;
     case SETOPT:
-        if (c->lib.setopt(c->handle, text, value) != 0)
+        if (lib.setopt(c->handle, text, value) != 0)
             failed(c, "couldn't set option: ");
         break;
     default: stop(c);

@@ -221,6 +221,12 @@ int dtrace_go(handle_t *h, unsigned flags)
     ENTER;
     if (line(h, "gosleep") != NULL)
         nap(atoi(line(h, "gosleep")));
+#ifndef CLASSIC
+    static handle_t *enabled; /* as of 2.0.7 */
+    if (enabled != NULL && enabled != h)
+        LEAVE(fail(h, "Bad file descriptor"));
+    enabled = h;
+#endif
     if (line(h, "goerror") != NULL || flags != 0)
         LEAVE(fail(h, line(h, "goerror")));
     h->going = 1;

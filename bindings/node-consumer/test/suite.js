@@ -197,6 +197,20 @@ module.exports = (family) => {
     }
   })
 
+  test('several consumers may be open; DTrace 2 enables one, and the next when all are stopped', async () => {
+    const consumers = []
+    for (let i = 0; i < 3; i++) consumers.push(await opened())
+    for (const consumer of consumers) await consumer.strcompile(probe('p') + integer(1, 4))
+    await consumers[0].go()
+    for (const consumer of consumers.slice(1)) {
+      if (classic) await consumer.go()
+      else await assert.rejects(consumer.go(), { message: /one consumer at a time: all others must be stopped before$/ })
+    }
+    assert.deepStrictEqual((await consumers[0].consume()).map(({ data }) => data), [1])
+    for (const consumer of consumers) await consumer.stop()
+    assert.deepStrictEqual(await traced(probe('p') + integer(2, 4)), [2])
+  })
+
   test('what fails while records are read is thrown, or in the promise', async () => {
     const consumer = await opened('workerror no data\nsnaperror no snapshot\nstoperror it runs')
     assert.throws(() => consumer.consume(() => {}), { message: 'no data' })
@@ -420,7 +434,7 @@ module.exports = (family) => {
   // How long the worst gap is the machine's load decides; a loop that is blocked ticks not once.
   test('a timer of 10 ms keeps ticking while programs compile and are enabled', async (t) => {
     const gaps = []
-    const consumers = await Promise.all(Array.from({ length: 3 }, () => opened()))
+    const consumers = await Promise.all(Array.from({ length: classic ? 3 : 1 }, () => opened()))
     let before = performance.now()
     const timer = setInterval(() => {
       const now = performance.now()
@@ -430,7 +444,7 @@ module.exports = (family) => {
     for (const call of [(consumer) => consumer.strcompile('sleep 500\ngosleep 500'), (consumer) => consumer.go()]) {
       const ticks = gaps.length
       await Promise.all(consumers.map(call))
-      assert.ok(gaps.length - ticks >= 10, `${gaps.length - ticks} ticks in 1.5 s`)
+      assert.ok(gaps.length - ticks >= 10, `${gaps.length - ticks} ticks`)
     }
     clearInterval(timer)
     t.diagnostic(`worst gap ${Math.max(...gaps).toFixed(1)} ms`)
@@ -458,8 +472,8 @@ module.exports = (family) => {
         for (let i = 0; i < 5; i++) { gc(); await new Promise(setImmediate) }
         return process.memoryUsage().rss
       }
-      await round(200)
-      const before = await round(200)
+      await round(50)
+      const before = await round(50)
       print((await round(200) - before) / 2 ** 20, fs.readdirSync('/proc/self/fd').length < 40)
     })()`, { flags: ['--expose-gc'] })
     const [grown, closed] = stdout.trim().split(' ')
@@ -480,7 +494,7 @@ module.exports = (family) => {
         `(async () => { let consumer = await opened('x'), other = await opened(); ${code}
           ${/process|stop/.test(code) ? '' : 'await other.stop()'}${code.includes('await consumer.stop') ? '; await other.stop()' : ''} })()`,
         { flags: ['--expose-gc'], env: { FAKE_CLOSED: '1' } })
-      assert.strictEqual(stderr.match(/all closed/g)?.length, classic ? 1 : 2) // each has its own library
+      assert.match(stderr, /all closed/)
       assert.strictEqual(signal, null)
     })
   }
@@ -495,7 +509,7 @@ module.exports = (family) => {
           const compiled = consumer.strcompile('sleep 100')
           parentPort.postMessage('up')
           await compiled
-          await consumer.go()
+          await consumer.go().catch(() => {}) // another one's may be enabled
           parentPort.on('message', () => {})
         })()\`
       ;(async () => {
