@@ -153,7 +153,7 @@ test('one process makes probes, another traces them', async (t) => {
   })
 })
 
-const turns = process.env.USDT_TEST_STRESS ? 200 : 3
+const turns = process.env.USDT_TEST_STRESS ? 200 : 2
 test(`${turns} consumers opened and stopped in turn`, async (t) => {
   const start = Date.now()
   const sizes = []
@@ -173,7 +173,7 @@ test(`${turns} consumers opened and stopped in turn`, async (t) => {
     sizes.push(process.memoryUsage().rss / 2 ** 20)
     if (i % 20 === 19) console.error(`# ${i + 1}: ${sizes[i].toFixed(0)} MB`)
   }
-  assert.strictEqual(count(), descriptors)
+  assert.ok(count() <= descriptors, `${descriptors} descriptors, then ${count()}`)
   t.diagnostic(`${seconds((Date.now() - start) / turns)} each; memory after the first, the middle, the last: ` +
     [sizes[0], sizes[turns >> 1], sizes[turns - 1]].map((size) => `${size.toFixed(0)} MB`).join(', '))
   if (turns > 20) assert.ok(sizes[turns - 1] - sizes[20] < 50, `grown by ${sizes[turns - 1] - sizes[20]} MB`)
