@@ -61,7 +61,7 @@ function llquantize (counts, parameters, normal) {
   for (let magnitude = low; magnitude <= high; magnitude++) {
     const least = factor ** magnitude
     for (let n = steps / factor; n < steps; n++, bucket++) {
-      // The values of bucket n are those from n * scale, scale = factor^(magnitude + 1) / steps: below 1 some are empty.
+      // Bucket n begins at n * factor^(magnitude + 1) / steps; if that is no integer some have no values.
       const from = (n * least * factor + steps - 1n) / steps
       const to = ((n + 1n) * least * factor + steps - 1n) / steps - 1n
       if (from <= to) positive.push([bucket, from < least ? least : from, to])
@@ -155,7 +155,8 @@ function decode (buffer) {
         break
       case DROP: {
         const [kind, cpu, count, total] = numbers(bytes, 4).map(exact)
-        out.drops.push({ kind: drops[kind] ?? String(kind), cpu, drops: count, total, message: bytes.toString('utf8', 32) })
+        const message = bytes.toString('utf8', 32)
+        out.drops.push({ kind: drops[kind] ?? String(kind), cpu, drops: count, total, message })
         break
       }
       case FAULT: {

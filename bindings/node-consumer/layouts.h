@@ -2,7 +2,7 @@
  * layouts.h - the structures that libdtrace hands to its callbacks, as far as they are read here. libdtrace has no
  * stable ABI: a system differs in this file and in the two tables of libdtrace.c, nowhere else. 64-bit only.
  *
- * linux_: DTrace 2 for Linux; from <dtrace.h> of 2.0.7, and seen with it. test/layouts.c compares them with that header.
+ * linux_: DTrace 2 for Linux; from <dtrace.h> of 2.0.7, and seen with it; test/layouts.c compares them.
  * classic_: illumos and FreeBSD; from their <dtrace.h> and <sys/dtrace.h>. Not tried.
  */
 #ifndef LAYOUTS_H

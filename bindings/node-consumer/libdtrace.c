@@ -182,8 +182,8 @@ const char *libdtrace_version(void)
     return version;
 }
 
-/* libdtrace 2.0.7 enables once in its life, whatever is opened and closed: when nobody has it, it is loaded anew. (Two at
-   a time would not do: BEGIN is a uprobe in the library, which finds itself by its symbol's name.) */
+/* libdtrace 2.0.7 enables once in its life, whatever is opened and closed: when nobody has it, it is loaded anew. (With
+   copies of it side by side BEGIN does not fire.) */
 static void reload(void)
 {
     if (handles > 0 || !enabled || lib.init == NULL)
@@ -588,8 +588,9 @@ static void close_maps(struct consumer *c)
     }
 }
 
-/* Once there are clauses, also of a program that was wrong, another program of more than four damages the heap of libdtrace
-   2.0.7. So on Linux there is one, and dtrace_handle_err(), which compiles a clause, comes after it, as in dtrace(1). */
+/* Once there are clauses, also of a program that was wrong, another program of more than four damages the heap of
+   libdtrace 2.0.7. So on Linux there is one; dtrace_handle_err(), which compiles a clause, comes after it, as in
+   dtrace(1). */
 static void compile(struct consumer *c, const char *text)
 {
     uint64_t info[32]; /* dtrace_proginfo_t, of less than 64 bytes */
@@ -613,7 +614,8 @@ static void settle(void)
 static void go(struct consumer *c)
 {
     if (lib.init != NULL && enabled && !c->handled) {
-        put_failure(c, "couldn't enable: ", "this libdtrace enables one consumer at a time: all others must be stopped before");
+        put_failure(c, "couldn't enable: ",
+                    "this libdtrace enables one consumer at a time: all others must be stopped before");
         return;
     }
     enabled = true;

@@ -15,9 +15,10 @@ function compile () {
   const words = (value) => (value || '').split(' ').filter(Boolean)
   const [cc, ...flags] = words(process.env.CC || 'cc')
   // libdtrace's threads and handles outlive a worker: never unloaded.
-  const link = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,-z,nodelete']
+  const link = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup']
+    : ['-shared', '-Wl,-z,nodelete', '-pthread', ...(process.platform === 'linux' ? ['-ldl'] : [])]
   execFileSync(cc, [...flags, '-std=c11', '-O2', ...words(process.env.CFLAGS), '-fPIC', '-fvisibility=hidden', ...link,
-    '-I', headers, '-o', half, path.join(here, 'consumer_node.c'), path.join(here, 'libdtrace.c'), '-pthread', ...(process.platform === 'linux' ? ['-ldl'] : [])],
+    '-I', headers, '-o', half, path.join(here, 'consumer_node.c'), path.join(here, 'libdtrace.c')],
   { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' })
 }
 
