@@ -16,9 +16,10 @@ function compile () {
   const [cc, ...flags] = words(process.env.CC || 'cc')
   // libdtrace's threads and handles outlive a worker: never unloaded.
   const link = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup']
-    : ['-shared', '-Wl,-z,nodelete', '-pthread', ...(process.platform === 'linux' ? ['-ldl'] : [])]
+    : ['-shared', '-Wl,-z,nodelete']
+  const libraries = process.platform === 'linux' ? ['-pthread', '-ldl'] : ['-pthread']
   execFileSync(cc, [...flags, '-std=c11', '-O2', ...words(process.env.CFLAGS), '-fPIC', '-fvisibility=hidden', ...link,
-    '-I', headers, '-o', half, path.join(here, 'consumer_node.c'), path.join(here, 'libdtrace.c')],
+    '-I', headers, '-o', half, path.join(here, 'consumer_node.c'), path.join(here, 'libdtrace.c'), ...libraries],
   { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' })
 }
 
