@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use Test::More;
+use USDT::NodeTest;
 use USDT::Tracer;
 
 my ($major) = qx{uname -r} =~ /^(\d+)/;
@@ -12,14 +13,6 @@ for my $built (qw(node/build/usdt.node node-consumer/build/consumer.node)) {
 }
 my $dtprobed = -e '/dev/dtrace/helper' ? undef : USDT::Tracer->start('dtprobed', '-F');
 USDT::Tracer::wait_for(20, sub { -e '/dev/dtrace/helper' }) or BAIL_OUT('dtprobed does not start');
-# Its TAP is prove's but for what it says of each test: that is not the YAML prove knows.
-open my $node, '-|', 'node', '--test', '--test-reporter=tap', glob 'bindings/node-consumer/test/machine/*.test.js' or die $!;
-$| = 1;
-while (<$node>) {
-    s/^/#/ if /^\s*---$/ .. /^\s*\.\.\.$/;
-    print;
-}
-close $node;
-my $ended = $?;
+my $ended = USDT::NodeTest::run_files(glob 'bindings/node-consumer/test/machine/*.test.js');
 $dtprobed->stop('TERM') if $dtprobed;
-exit $ended >> 8;
+exit $ended;
