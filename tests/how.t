@@ -102,6 +102,8 @@ sub each_tool {
                 return;
             }
             my @hits = run($tool, $name, $how, $fire, scalar @want);
+            # Of two places the second may have been hit before the first was traced.
+            @$_ = sort { "@$a" cmp "@$b" } @$_ for @want > 1 ? (\@hits, \@want) : ();
             for my $i (0 .. $#want) {
                 my @values = map { ref eq 'HASH' ? $_->{$tool} // $_->{any} : $_ } @{ $want[$i] };
                 splice @values, 6 if $tool eq 'bpftrace';

@@ -306,7 +306,7 @@ tracing('what is collected while it is traced harms nobody', async (t) => {
       if (probe && probe.fire(() => [++fired]) && fired === 3) p = probe = undefined
       gc()
       if (!probe && !/nodelive-/.test(maps())) last.fire(() => [fired])
-    }, 20)`, '--expose-gc')
+    }, 100 * (process.env.USDT_TEST_PATIENCE || 1))`, '--expose-gc')
   await traced.prints('^ready')
   const tracer = await bpftrace(t, `usdt:*:nodelive:start { printf("start %d\\n", arg0); }
     usdt:*:nodelast:end { printf("end %d\\n", arg0); }`, traced.pid)
