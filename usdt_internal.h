@@ -167,6 +167,8 @@ enum { USDT_SEMAPHORES_AT = 4 };
 /* usdt_types.c. Checks write what is wrong to why[] and return false. */
 enum { USDT_WHY_MAX = 512 };
 enum usdt_name { USDT_NAME_PROVIDER, USDT_NAME_MODULE, USDT_NAME_FUNCTION, USDT_NAME_PROBE };
+/* A hostile string may hold anything and be of any length: its start, printable. */
+void usdt_show(char *to, size_t size, const char *text);
 bool usdt_check_name(enum usdt_name, const char *name, char why[USDT_WHY_MAX]);
 bool usdt_check_type(size_t index, const char *type, char why[USDT_WHY_MAX]);
 /* NONE; INVALID; UNSUPPORTED: this platform's DTrace would show other arguments. */
@@ -310,8 +312,8 @@ void usdt_listeners_forked(void);
 
 /*
  * usdt_dof.c: appends to `out` one document that holds as many of the probes as the platform's
- * limit allows, from slot *next on, and moves *next behind them. (On Linux a site elsewhere is alone in its.) `text` is the address of slot 0,
- * `dof` that of the document. False, and errno: ENOMEM; E2BIG, no probe or one that is too big for a
+ * limit allows, from slot *next on, and moves *next behind them. (On Linux a site elsewhere is alone in
+ * its.) `text` is the address of slot 0, `dof` that of the document. False, and errno: ENOMEM; E2BIG, no probe or one that is too big for a
  * document; ERANGE, the stubs are more than 2 GiB from the document, where XNU cannot find them.
  */
 bool usdt_dof_build(const struct usdt_layout *, uint64_t text, uint64_t dof, size_t *next,

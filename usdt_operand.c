@@ -157,6 +157,7 @@ bool usdt_operand_read(const struct usdt_platform *platform, size_t index, const
                        struct usdt_operand *operand, char why[USDT_WHY_MAX])
 {
     char shown[40] = "NULL";
+    const char *quote = text == NULL ? "" : "\"";
     *operand = (struct usdt_operand){ .reg = 0 };
     if (text != NULL && (is_x86(platform) ? read_x86(text, platform, operand) : read_arm64(text, operand))) {
         int size = usdt_type_size(platform, type);
@@ -168,14 +169,9 @@ bool usdt_operand_read(const struct usdt_platform *platform, size_t index, const
         }
         return true;
     }
-    if (text != NULL) {
-        size_t n = 0;
-        shown[n++] = '"';
-        for (size_t i = 0; text[i] != '\0' && n < sizeof shown - 5; i++)
-            shown[n++] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
-        strcpy(shown + n, n == sizeof shown - 5 ? "...\"" : "\"");
-    }
-    snprintf(why, USDT_WHY_MAX, "place %zu is %s; it is a register or memory at one, %s", index, shown,
+    if (text != NULL)
+        usdt_show(shown, sizeof shown, text);
+    snprintf(why, USDT_WHY_MAX, "place %zu is %s%s%s; it is a register or memory at one, %s", index, quote, shown, quote,
              !is_x86(platform)     ? "as \"x19\", \"[x29, -8]\", \"[sp]\""
              : platform->word == 8 ? "as \"%rbx\", \"-8(%rbp)\", \"(%rsp)\""
                                    : "as \"%ebx\", \"-4(%ebp)\", \"(%esp)\"");

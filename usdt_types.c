@@ -31,14 +31,18 @@ static bool in_word(char c)
     return starts_word(c) || is_digit(c);
 }
 
+void usdt_show(char *to, size_t size, const char *text)
+{
+    size_t n = 0;
+    for (; n < size - 4 && text[n] != '\0'; n++)
+        to[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+    strcpy(to + n, text[n] == '\0' ? "" : "...");
+}
+
 static bool refuse(char why[USDT_WHY_MAX], const char *what, const char *name, const char *rule)
 {
-    /* A hostile name may hold anything and be of any length: show its start, printable. */
     char shown[64];
-    size_t n = 0;
-    for (; n < sizeof shown - 4 && name[n] != '\0'; n++)
-        shown[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
-    strcpy(shown + n, name[n] == '\0' ? "" : "...");
+    usdt_show(shown, sizeof shown, name);
     snprintf(why, USDT_WHY_MAX, "%s \"%s\": %s", what, shown, rule);
     return false;
 }
