@@ -803,7 +803,7 @@ static bool place_new(struct provider *provider, const struct usdt_platform *pla
         slots += def_of(pub)->image == NULL;
     if (slots == 0)
         return true;
-    usdt_probedef_t **defs = calloc(slots, sizeof *defs);
+    usdt_probedef_t **defs = calloc(slots, sizeof(usdt_probedef_t *));
     if (defs == NULL)
         return false;
     slots = 0;

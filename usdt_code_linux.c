@@ -64,7 +64,7 @@ bool usdt_code_is_in_file(const void *at, size_t size)
     for (ssize_t n; fd >= 0 && !found && (n = pread(fd, text + len, sizeof text - 1 - len, offset)) > 0;) {
         char *line = text, *end;
         offset += n;
-        text[len += (size_t)n] = '\0';
+        text[len + (size_t)n] = '\0';
         for (; !found && (end = strchr(line, '\n')) != NULL; line = end + 1) {
             *end = '\0';
             found = is_line_of(line, (uintptr_t)at, size);

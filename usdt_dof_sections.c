@@ -121,12 +121,12 @@ void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
     struct usdt_buf *isenabled_offsets = &doc->section[USDT_DOF_PRENOFFS];
     uint64_t at = doc->text + slot * stub->size;
     const struct usdt_own_code *code = usdt_code_of(def);
-    bool is_elsewhere = usdt_is_elsewhere(def);
+    uintptr_t elsewhere = code == NULL ? 0 : code->elsewhere;
     const struct usdt_translation *translation = ((const struct usdt_own_def *)def)->translation;
     uint32_t types = put_types(doc, def->argc, def->types);
 
     struct dof_probe probe = {
-        .addr = is_elsewhere ? code->elsewhere : at + stub->probe,
+        .addr = elsewhere != 0 ? elsewhere : at + stub->probe,
         .function = put_string(doc, def->function),
         .name = put_string(doc, def->name),
         .native_types = types,
@@ -136,16 +136,16 @@ void usdt_dof_add_probe(struct usdt_dof *doc, size_t slot)
         .offset_index = (uint32_t)(offsets->len / 4),
         .offsets = 1,
         .isenabled_index = (uint32_t)(isenabled_offsets->len / 4),
-        .isenabled_offsets = is_elsewhere ? 0 : 1,
+        .isenabled_offsets = elsewhere != 0 ? 0 : 1,
     };
     if (translation != NULL)
         translate(doc, &probe, translation);
-    put_offset(doc, offsets, probe.addr, is_elsewhere ? code->elsewhere : at + usdt_layout_site(doc->layout),
+    put_offset(doc, offsets, probe.addr, elsewhere != 0 ? elsewhere : at + usdt_layout_site(doc->layout),
                platform->probe_bias);
-    if (!is_elsewhere)
+    if (elsewhere == 0)
         put_offset(doc, isenabled_offsets, probe.addr, at + stub->isenabled_site, platform->isenabled_bias);
     /* DTrace takes arguments from where a call has them; for other places there is the note. */
-    if (code != NULL && !is_elsewhere && code->operands == NULL) {
+    if (code != NULL && elsewhere == 0 && code->operands == NULL) {
         uint64_t own = doc->text + usdt_layout_code(doc->layout, code) - usdt_layout_stubs(doc->layout) + code->site;
         put_offset(doc, offsets, probe.addr, own, platform->probe_bias);
         probe.offsets++;

@@ -83,11 +83,11 @@ char *usdt_operand_put(char *to, const struct usdt_platform *platform, const str
 static bool read_x86_register(const char **at, const struct usdt_platform *platform, uint8_t *reg)
 {
     size_t len = strcspn(*at, ")");
-    for (uint8_t i = 0; i < (platform->word == 8 ? X86_REGISTERS : 8); i++) {
+    for (int i = 0; i < (platform->word == 8 ? X86_REGISTERS : 8); i++) {
         const char *name = x86[i][platform->word == 8 ? 3 : 2];
         if (strlen(name) == len && memcmp(*at, name, len) == 0) {
             *at += len;
-            *reg = i;
+            *reg = (uint8_t)i;
             return true;
         }
     }

@@ -80,6 +80,11 @@ static const char *narrow_types[NARROW] = { "int8_t", "int16_t", "int", "long", 
 
 typedef long function_t(long);
 
+static size_t distance(const unsigned char *from, const unsigned char *to)
+{
+    return (size_t)((uintptr_t)to - (uintptr_t)from);
+}
+
 static usdt_probedef_t *define(const char *name, size_t argc, const char **types)
 {
     usdt_probedef_t *def = usdt_create_probe("func", name, argc, types);
@@ -90,7 +95,7 @@ static usdt_probedef_t *define(const char *name, size_t argc, const char **types
 static bool use(usdt_probedef_t *def, const unsigned char *from, const unsigned char *site, const unsigned char *end,
                 const char *const *places)
 {
-    const usdt_code_t code = { .bytes = from, .size = (size_t)(end - from), .site = (size_t)(site - from),
+    const usdt_code_t code = { .bytes = from, .size = distance(from, end), .site = distance(from, site),
                                .operands = places };
     return usdt_probe_use_code(def, &code) == 0;
 }
@@ -170,10 +175,10 @@ static void large(void)
     static unsigned char bytes[USDT_CODE_MAX + 4];
     usdt_provider_t *p = usdt_create_provider("large", "test");
     usdt_probedef_t *def = define("large", 0, NULL), *small = define("small", 0, NULL);
-    size_t size = (size_t)(plus_one_end - plus_one), at = USDT_CODE_MAX - size;
+    size_t size = distance(plus_one, plus_one_end), at = USDT_CODE_MAX - size;
     at -= at % 4;
     memcpy(bytes + at, plus_one, size);
-    usdt_code_t code = { .bytes = bytes, .size = USDT_CODE_MAX, .site = at + (size_t)(plus_one_site - plus_one) };
+    usdt_code_t code = { .bytes = bytes, .size = USDT_CODE_MAX, .site = at + distance(plus_one, plus_one_site) };
     check(usdt_probe_use_code(def, &code) == 0 && use_plus_one(small), "65536 bytes of code are taken");
     MUST(usdt_provider_add_probe(p, def) == 0 && usdt_provider_add_probe(p, small) == 0);
     check(usdt_provider_enable(p) == 0 && ((function_t *)((uintptr_t)function_of(def) + at))(3) == 4 &&
@@ -199,7 +204,7 @@ static bool overwrite(void *at, unsigned char byte)
 static void elsewhere(void)
 {
     const char *types[] = { "long" };
-    size_t size = (size_t)(plus_one_end - plus_one), page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t size = distance(plus_one, plus_one_end), page = (size_t)sysconf(_SC_PAGESIZE);
     int fd = memfd_create("code", 0);
     MUST(fd >= 0 && pwrite(fd, plus_one, size, 5 * 4) == (ssize_t)size && ftruncate(fd, (off_t)page) == 0);
     unsigned char *code = mmap(NULL, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
@@ -209,7 +214,7 @@ static void elsewhere(void)
     memcpy(memory, code, page);
     MUST(mprotect(memory, page, PROT_READ | PROT_EXEC) == 0);
     close(fd);
-    size_t site = 5 * 4 + (size_t)(plus_one_site - plus_one);
+    size_t site = 5 * 4 + distance(plus_one, plus_one_site);
     usdt_provider_t *p = usdt_create_provider("elsewhere", "test");
     usdt_probedef_t *def = define("f", 1, types), *stub = define("stub", 1, types);
     usdt_probe_t *probe = usdt_probedef_probe(def);
