@@ -31,7 +31,8 @@ function mustBeFunction (callback) {
   if (typeof callback !== 'function') throw new TypeError('callback must be a function')
 }
 
-module.exports = (binding, reason) => class Consumer extends EventEmitter {
+// prepare(): a promise, before a handle is opened.
+module.exports = (binding, reason, prepare = async () => {}) => class Consumer extends EventEmitter {
   #handle
   #state = 'opening'
   #busy = false
@@ -123,6 +124,7 @@ module.exports = (binding, reason) => class Consumer extends EventEmitter {
     }
     this.#handle = binding.create()
     try {
+      await prepare()
       await this.#run(OPEN)
       this.#state = 'ready'
     } catch (error) {

@@ -159,7 +159,11 @@ NAPI_MODULE_INIT()
         napi_set_named_property(env, exports, functions[i].name, value);
     }
     const char *reason = libdtrace_load();
-    if (reason != NULL)
+    if (reason != NULL) {
         napi_set_named_property(env, exports, "reason", text(env, reason));
+    } else {
+        napi_get_boolean(env, libdtrace_is_untried(), &value);
+        napi_set_named_property(env, exports, "untried", value);
+    }
     return exports;
 }

@@ -1,6 +1,7 @@
 'use strict'
 const fs = require('fs')
 const path = require('path')
+const trial = require('./trial')
 
 let binding, reason
 try {
@@ -18,7 +19,16 @@ function whyNotBuilt () {
   }
 }
 
-const Consumer = require('./consumer')(binding, reason)
+let tried
+function tryOnce () {
+  tried ??= trial().catch((error) => {
+    tried = undefined
+    throw error
+  })
+  return tried
+}
+
+const Consumer = require('./consumer')(binding, reason, binding?.untried ? tryOnce : undefined)
 const createConsumer = () => new Consumer()
 const available = reason === undefined
 

@@ -3,7 +3,8 @@
  * stable ABI: a system differs in this file and in the two tables of libdtrace.c, nowhere else. 64-bit only.
  *
  * linux_: DTrace 2 for Linux; from <dtrace.h> of 2.0.7, and seen with it; test/layouts.c compares them.
- * classic_: illumos and FreeBSD; from their <dtrace.h> and <sys/dtrace.h>. Not tried.
+ * classic_: illumos, FreeBSD and macOS; from <dtrace.h> and <sys/dtrace.h> of the first two, which the third's come
+ * from too. Not tried; so trial.js tries them where they are.
  */
 #ifndef LAYOUTS_H
 #define LAYOUTS_H

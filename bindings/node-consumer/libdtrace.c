@@ -1,9 +1,9 @@
 /*
  * libdtrace.c - libdtrace, loaded at run time; see libdtrace.h. Knows nothing of Node.js.
  */
-#if defined(__linux__)
+/* All that POSIX and the system have, also under -std=c11. */
 #define _GNU_SOURCE
-#endif
+#define __EXTENSIONS__ /* illumos */
 #include "libdtrace.h"
 #include "layouts.h"
 
@@ -41,6 +41,8 @@ static const char *const default_name = "libdtrace.so.2";
 static const char *const default_name = "libdtrace.so.2";
 #elif defined(__sun)
 static const char *const default_name = "libdtrace.so.1";
+#elif defined(__APPLE__)
+static const char *const default_name = "/usr/lib/libdtrace.dylib";
 #else
 static const char *const default_name = NULL;
 #endif
@@ -49,7 +51,7 @@ typedef int on_probe_function(const void *, void *);
 typedef int on_record_function(const void *, const void *, void *);
 
 struct library {
-    const char *const *version;
+    const char *version;
     void *(*open)(int, int, int *);
     int (*init)(void *); /* DTrace 2 for Linux has it, and its layouts; the others do not */
     void (*close)(void *);
@@ -139,6 +141,15 @@ static const char *find_symbols(void *library, struct library *to)
     return NULL;
 }
 
+/* The symbol is a pointer to text in <dtrace.h> of 2.0.7; if it were the text ("Sun D 1.13.1"), its eighth byte were not 0,
+   as those of addresses are. */
+static const char *version_of(const char *symbol)
+{
+    const char *pointer;
+    memcpy(&pointer, symbol, sizeof pointer);
+    return symbol[sizeof pointer - 1] == '\0' ? pointer : symbol;
+}
+
 static const char *load(void)
 {
     static char why[256];
@@ -157,7 +168,7 @@ static const char *load(void)
         snprintf(why, sizeof why, "%s has no %s", name, missing);
         return why;
     }
-    snprintf(version, sizeof version, "%s", *lib.version);
+    snprintf(version, sizeof version, "%s", version_of(lib.version));
     loaded = library;
     enabled = false;
     return NULL;
@@ -175,6 +186,11 @@ const char *libdtrace_load(void)
     done = true;
     pthread_mutex_unlock(&lock);
     return reason;
+}
+
+bool libdtrace_is_untried(void)
+{
+    return lib.init == NULL;
 }
 
 const char *libdtrace_version(void)

@@ -22,6 +22,8 @@ struct consumer;
 /* Once in a process. NULL, or why there is no libdtrace: then nothing else may be called. */
 const char *libdtrace_load(void);
 const char *libdtrace_version(void);
+/* An interface that was never seen at work: of another system than Linux. */
+bool libdtrace_is_untried(void);
 
 struct consumer *consumer_new(void);
 /* COMPILE takes a program, SETOPT an option and its value or NULL. What fails adds FAILED. After STOP all do. */

@@ -103,6 +103,19 @@ subtest 'sparc64-linux-gnu' => sub {
     is_quiet($_, $zig, qw(cc -target sparc64-linux-gnu), @strict, '-o', "$dir/object.o", $_) for sort glob 'usdt*.c';
 };
 
+subtest 'the native halves of the packages for Node.js' => sub {
+    for my $package (qw(node node-consumer)) {
+        my $headers = "bindings/$package/node_modules/node-api-headers/include";
+        SKIP: {
+            skip "node-api-headers is not installed (npm ci in bindings/$package)", 1 if !-d $headers;
+            for my $target (qw(x86_64-macos aarch64-macos x86_64-freebsd)) {
+                is_quiet("$_, $target", $zig, 'cc', '-target', $target, @strict, '-I', $headers, '-o', "$dir/object.o", $_)
+                    for sort glob "bindings/$package/*.c";
+            }
+        }
+    }
+};
+
 subtest 'the templates for Mach-O are those for ELF' => sub {
     for my $arch (qw(x86_64 arm64)) {
         SKIP: {

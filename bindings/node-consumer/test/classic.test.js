@@ -1,3 +1,3 @@
-// illumos and FreeBSD.
+// illumos, FreeBSD, macOS.
 'use strict'
 require('./suite')('classic')

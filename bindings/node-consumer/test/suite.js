@@ -1,4 +1,4 @@
-// What the package does, on the interface of DTrace 2 for Linux or, classic, of illumos and FreeBSD.
+// What the package does, on the interface of DTrace 2 for Linux or, classic, of illumos, FreeBSD and macOS.
 'use strict'
 const assert = require('node:assert')
 const { once } = require('node:events')
