@@ -306,8 +306,8 @@ bool usdt_listeners_remove(struct usdt_own_probe *, usdt_listener_t function, vo
 struct usdt_listener *usdt_listeners_gone(struct usdt_own_probe *);
 void usdt_listeners_wait(struct usdt_own_probe *, struct usdt_listener *gone);
 void usdt_listeners_free(struct usdt_own_probe *);
-/* The stub was called. Async-signal-safe, as is usdt_listeners_forked(), for the child of a fork(). */
-void usdt_listeners_call(struct usdt_own_probe *, size_t declared, size_t argc, void **argv);
+/* A hit; NULL: nobody is there yet. Async-signal-safe, as is usdt_listeners_forked(), for the child of a fork(). */
+void usdt_listeners_call(const struct usdt_listening *, size_t declared, size_t argc, void **argv);
 void usdt_listeners_forked(void);
 
 /*

@@ -90,9 +90,8 @@ static void call_padded(const struct usdt_listening *listening, size_t declared,
     call_all(listening, declared, padded);
 }
 
-void usdt_listeners_call(struct usdt_own_probe *probe, size_t declared, size_t argc, void **argv)
+void usdt_listeners_call(const struct usdt_listening *listening, size_t declared, size_t argc, void **argv)
 {
-    const struct usdt_listening *listening = probe->listening;
     if (listening == NULL)
         return; /* it is the first, and not there yet */
     if (argc < declared)

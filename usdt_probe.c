@@ -94,7 +94,11 @@ void usdt_probe_listened(struct usdt_own_probe *own)
     static const volatile uint16_t semaphore = 1;
     static const volatile uint32_t sites[] = { 0, 1 };
     usdt_probe_t *probe = &own->pub;
-    own->listening->real = *probe;
+    usdt_probe_t *real = &own->listening->real;
+    real->argc = probe->argc;
+    real->semaphore = probe->semaphore;
+    real->isenabled_addr = probe->isenabled_addr;
+    STORE(&real->site, probe->site);
     STORE(&probe->argc, probe->argc | LISTENED);
     STORE(&probe->semaphore, &semaphore);
     STORE(&probe->isenabled_addr, always_enabled);
@@ -176,21 +180,38 @@ static inline void fire(usdt_probe_t *probe, uint32_t least, size_t argc, void *
         ((stub32)stub)(A4(0), A4(4), A4(8), A4(12), A4(16), A4(20), A4(24), A4(28));
 }
 
-/* With more arguments than there may be, or to listeners: after the stub, so that tracers see it whatever they do. */
+/* With more arguments than there may be, or to listeners too: after the stub, so that tracers see it whatever they do. */
 #if defined(__GNUC__)
 __attribute__((noinline))
 #endif
 #if defined(__clang__)
 __attribute__((no_sanitize("function")))
 #endif
-static void fire_rarely(usdt_probe_t *probe, size_t argc, void **argv)
+static void fire_all(usdt_probe_t *probe, size_t argc, void **argv)
 {
     uint32_t least = USDT_LOAD_(&probe->argc);
     if (argc > USDT_ARG_MAX)
         argc = USDT_ARG_MAX;
     fire(probe, least % LISTENED, argc, argv);
     if (least >= LISTENED)
-        usdt_listeners_call((struct usdt_own_probe *)probe, least % LISTENED, argc, argv);
+        usdt_listeners_call(((struct usdt_own_probe *)probe)->listening, least % LISTENED, argc, argv);
+}
+
+/* What usdt_is_enabled() says of a probe to which nobody listens. */
+static inline USDT_NO_TSAN_ bool is_traced(const usdt_probe_t *probe, const struct usdt_listening *listening)
+{
+    return *USDT_LOAD_(&listening->real.site) != USDT_LOAD_(&probe->pristine);
+}
+
+/* To listeners alone, where no tracer is: the stub would do nothing. */
+static void fire_rarely(usdt_probe_t *probe, size_t argc, void **argv)
+{
+    uint32_t least = USDT_LOAD_(&probe->argc);
+    const struct usdt_listening *listening = ((struct usdt_own_probe *)probe)->listening;
+    if (least >= LISTENED && argc <= USDT_ARG_MAX && listening != NULL && !is_traced(probe, listening))
+        usdt_listeners_call(listening, least % LISTENED, argc, argv);
+    else
+        fire_all(probe, argc, argv);
 }
 
 #if defined(__clang__)

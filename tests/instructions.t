@@ -12,7 +12,7 @@ my %counted = (
     check  => 7,       # with a NULL check and the reload of the pointer
     probe  => 7,       # USDT_PROBE of three arguments: they are not computed
     fire3  => 28, fire6 => 39, fire12 => 49, fire32 => 68,
-    listened => 120,   # fire3, with a listener that does nothing
+    listened => 95,    # fire3, with a listener that does nothing
     create => 2_556,   # and add, a probe of three arguments
     enable => 5_400, # create, add, publish
     toggle => 49_900,  # disable and enable a provider of one probe
