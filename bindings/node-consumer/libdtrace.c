@@ -110,7 +110,9 @@ struct consumer {
     void *handle;
     int maps[32];
     size_t map_count;
-    bool compiled, handled, going, done;
+    void **programs;
+    size_t program_count, executed;
+    bool spoiled, handled, enabled, going, done;
     char *output;
     size_t used, size;
     bool no_memory;
@@ -141,8 +143,8 @@ static const char *find_symbols(void *library, struct library *to)
     return NULL;
 }
 
-/* The symbol is a pointer to text in <dtrace.h> of 2.0.7; if it were the text ("Sun D 1.13.1"), its eighth byte were not 0,
-   as those of addresses are. */
+/* The symbol is a pointer to text in <dtrace.h> of 2.0.7; if it were the text ("Sun D 1.13.1"), its eighth byte were not
+   0, as those of addresses are. */
 static const char *version_of(const char *symbol)
 {
     const char *pointer;
@@ -604,20 +606,46 @@ static void close_maps(struct consumer *c)
     }
 }
 
-/* Once there are clauses, also of a program that was wrong, another program of more than four damages the heap of
-   libdtrace 2.0.7. So on Linux there is one; dtrace_handle_err(), which compiles a clause, comes after it, as in
-   dtrace(1). */
+/* The clauses of a program that was wrong stay, up to the one that was, and libdtrace 2.0.7 crashes by them later. */
+static bool is_spoiled(struct consumer *c, const char *what)
+{
+    if (c->spoiled)
+        put_failure(c, what,
+                    "after a program that was wrong this libdtrace takes nothing: stop this consumer, open another");
+    return c->spoiled;
+}
+
 static void compile(struct consumer *c, const char *text)
 {
-    uint64_t info[32]; /* dtrace_proginfo_t, of less than 64 bytes */
-    if (lib.init != NULL && c->compiled) {
-        put_failure(c, "couldn't compile: ", "this libdtrace compiles one program for each consumer");
+    if (is_spoiled(c, "couldn't compile: "))
+        return;
+    void **programs = realloc(c->programs, (c->program_count + 1) * sizeof *programs);
+    if (programs == NULL) {
+        put_failure(c, "couldn't compile: ", "no memory");
         return;
     }
-    c->compiled = true;
+    c->programs = programs;
     void *program = lib.strcompile(c->handle, text, PROBESPEC_NAME, 0, 0, NULL);
-    if (program == NULL || lib.exec(c->handle, program, info) != 0)
-        failed(c, "couldn't compile: ");
+    if (program != NULL) {
+        programs[c->program_count++] = program;
+        return;
+    }
+    failed(c, "couldn't compile: ");
+    c->spoiled = lib.init != NULL;
+}
+
+/* In the order of dtrace(1): dtrace_handle_err() compiles a clause, and what is compiled after dtrace_program_exec()
+   damages the heap of libdtrace 2.0.7. */
+static bool execute(struct consumer *c)
+{
+    uint64_t info[32]; /* dtrace_proginfo_t, of less than 64 bytes */
+    if (!c->handled && (lib.handle_fault(c->handle, on_fault, c) != 0 || lib.handle_drop(c->handle, on_drop, c) != 0))
+        return false;
+    c->handled = true;
+    for (; c->executed < c->program_count; c->executed++)
+        if (lib.exec(c->handle, c->programs[c->executed], info) != 0)
+            return false;
+    return true;
 }
 
 /* Linux says that there are records by its next clock tick: those of BEGIN and END are wanted at once. */
@@ -629,20 +657,17 @@ static void settle(void)
 
 static void go(struct consumer *c)
 {
-    if (lib.init != NULL && enabled && !c->handled) {
+    if (is_spoiled(c, "couldn't enable: "))
+        return;
+    if (lib.init != NULL && enabled && !c->enabled) {
         put_failure(c, "couldn't enable: ",
                     "this libdtrace enables one consumer at a time: all others must be stopped before");
         return;
     }
-    enabled = true;
-    if (!c->handled && (lib.handle_fault(c->handle, on_fault, c) != 0 || lib.handle_drop(c->handle, on_drop, c) != 0)) {
-        failed(c, "couldn't enable: ");
-        return;
-    }
-    c->handled = true;
+    enabled = c->enabled = true;
     int before[1024];
     size_t count = list_maps(before, sizeof before / sizeof before[0]);
-    c->going = lib.go(c->handle, 0) == 0;
+    c->going = execute(c) && lib.go(c->handle, 0) == 0;
     note_maps(c, before, count);
     if (!c->going)
         failed(c, "couldn't enable: ");
@@ -709,6 +734,8 @@ static void stop(struct consumer *c)
     }
     lib.close(c->handle);
     c->handle = NULL;
+    free(c->programs);
+    c->programs = NULL;
     close_maps(c);
     struct consumer **at = &consumers;
     while (*at != c)

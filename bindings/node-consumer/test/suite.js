@@ -186,15 +186,28 @@ module.exports = (family) => {
     await other.stop()
   })
 
-  test('another program after the first, also after a wrong one, is too many for DTrace 2, and for no other', async () => {
-    for (const first of ['x', 'error no']) {
-      const consumer = await opened()
-      await consumer.strcompile(first).catch(() => {})
-      const second = consumer.strcompile('x')
-      if (classic) await second
-      else await assert.rejects(second, { message: "couldn't compile: this libdtrace compiles one program for each consumer" })
-      await consumer.stop()
+  test('several programs are enabled together', async () => {
+    const consumer = await opened()
+    for (let i = 1; i <= 5; i++) await consumer.strcompile(probe('p') + integer(i, 4))
+    await consumer.go()
+    assert.deepStrictEqual((await consumer.consume()).map(({ data }) => data), [1, 2, 3, 4, 5])
+    await consumer.stop()
+  })
+
+  test('after a wrong program DTrace 2 takes nothing any more, every other another', async () => {
+    const consumer = await opened()
+    await consumer.strcompile(probe('p') + integer(1, 4))
+    await assert.rejects(consumer.strcompile('error no'), { message: "couldn't compile: no" })
+    if (classic) {
+      await consumer.strcompile(integer(2, 4))
+      await consumer.go()
+      assert.deepStrictEqual((await consumer.consume()).map(({ data }) => data), [1, 2])
+    } else {
+      const why = 'after a program that was wrong this libdtrace takes nothing: stop this consumer, open another'
+      await assert.rejects(consumer.strcompile('x'), { message: `couldn't compile: ${why}` })
+      await assert.rejects(consumer.go(), { message: `couldn't enable: ${why}` })
     }
+    await consumer.stop()
   })
 
   test('several consumers may be open; DTrace 2 enables one, and the next when all are stopped', async () => {

@@ -60,7 +60,8 @@ test('one process makes probes, another traces them', async (t) => {
       @max = max((int64_t)arg0); @avg = avg((int64_t)arg0); @stddev = stddev((int64_t)arg0);
       @quantize = quantize((int64_t)arg0); @lquantize = lquantize((int64_t)arg0, -1000, 1000, 500);
       @llquantize = llquantize((int64_t)arg0, 10, 1, 4, 20);
-    }
+    }`)
+  await consumer.strcompile(`
     BEGIN {
       trace((char)-1); trace((unsigned char)255); trace((short)-2); trace((int)-3); trace((unsigned int)0xfffffffd);
       trace((long long)-4); trace(0x7fffffffffffffff); trace((unsigned long long)0xffffffffffffffff);
@@ -166,7 +167,9 @@ test(`${turns} consumers opened and stopped in turn`, async (t) => {
     const consumer = dtrace.createConsumer()
     await once(consumer, 'ready')
     if (i === 0) {
-      await assert.rejects(consumer.strcompile('BEGIN { trace(nonsense); }'), { message: /^couldn't compile: .*nonsense/ })
+      await assert.rejects(consumer.strcompile('BEGIN { trace(1); } BEGIN { trace(nonsense); }'),
+        { message: /^couldn't compile: .*nonsense/ })
+      await assert.rejects(consumer.strcompile('BEGIN { trace(1); }'), { message: /after a program that was wrong/ })
     } else {
       await consumer.strcompile('BEGIN { trace(1); }')
       await consumer.go()
