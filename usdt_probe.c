@@ -197,7 +197,7 @@ static void fire_all(usdt_probe_t *probe, size_t argc, void **argv)
         usdt_listeners_call(((struct usdt_own_probe *)probe)->listening, least % LISTENED, argc, argv);
 }
 
-/* What usdt_is_enabled() says of a probe to which nobody listens. */
+/* What usdt_is_enabled() would say if nobody listened. */
 static inline USDT_NO_TSAN_ bool is_traced(const usdt_probe_t *probe, const struct usdt_listening *listening)
 {
     return *USDT_LOAD_(&listening->real.site) != USDT_LOAD_(&probe->pristine);
@@ -207,11 +207,14 @@ static inline USDT_NO_TSAN_ bool is_traced(const usdt_probe_t *probe, const stru
 static void fire_rarely(usdt_probe_t *probe, size_t argc, void **argv)
 {
     uint32_t least = USDT_LOAD_(&probe->argc);
-    const struct usdt_listening *listening = ((struct usdt_own_probe *)probe)->listening;
-    if (least >= LISTENED && argc <= USDT_ARG_MAX && listening != NULL && !is_traced(probe, listening))
-        usdt_listeners_call(listening, least % LISTENED, argc, argv);
-    else
-        fire_all(probe, argc, argv);
+    if (least >= LISTENED && argc <= USDT_ARG_MAX) {
+        const struct usdt_listening *listening = ((struct usdt_own_probe *)probe)->listening;
+        if (listening != NULL && !is_traced(probe, listening)) {
+            usdt_listeners_call(listening, least % LISTENED, argc, argv);
+            return;
+        }
+    }
+    fire_all(probe, argc, argv);
 }
 
 #if defined(__clang__)
