@@ -67,8 +67,8 @@ interface Events {
 /**
  * Emits ready or error; then its calls may be made. A second one while strcompile(), go(), stop() or a promise is under
  * way fails with "consumer is busy". What is not allowed is thrown where there is a callback, and rejects where there is
- * none. On Linux a consumer with a program that was wrong can only be stopped, and one consumer of a process is enabled at a
- * time.
+ * none. On Linux a consumer whose strcompile() or go() has failed can only be stopped, and one consumer of a process is
+ * enabled at a time.
  */
 export class Consumer extends EventEmitter {
   /** Of libdtrace; undefined if there is none. */

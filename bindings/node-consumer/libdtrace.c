@@ -606,12 +606,12 @@ static void close_maps(struct consumer *c)
     }
 }
 
-/* The clauses of a program that was wrong stay, up to the one that was, and libdtrace 2.0.7 crashes by them later. */
+/* Of a program that was wrong the clauses before the one that was stay, and libdtrace 2.0.7 crashes by them later; and
+   what it compiles after dtrace_program_exec() damages its heap. */
 static bool is_spoiled(struct consumer *c, const char *what)
 {
     if (c->spoiled)
-        put_failure(c, what,
-                    "after a program that was wrong this libdtrace takes nothing: stop this consumer, open another");
+        put_failure(c, what, "after an error this libdtrace takes nothing more: stop this consumer, open another");
     return c->spoiled;
 }
 
@@ -634,8 +634,7 @@ static void compile(struct consumer *c, const char *text)
     c->spoiled = lib.init != NULL;
 }
 
-/* In the order of dtrace(1): dtrace_handle_err() compiles a clause, and what is compiled after dtrace_program_exec()
-   damages the heap of libdtrace 2.0.7. */
+/* In the order of dtrace(1): dtrace_handle_err() compiles a clause. */
 static bool execute(struct consumer *c)
 {
     uint64_t info[32]; /* dtrace_proginfo_t, of less than 64 bytes */
@@ -669,8 +668,10 @@ static void go(struct consumer *c)
     size_t count = list_maps(before, sizeof before / sizeof before[0]);
     c->going = execute(c) && lib.go(c->handle, 0) == 0;
     note_maps(c, before, count);
-    if (!c->going)
+    if (!c->going) {
         failed(c, "couldn't enable: ");
+        c->spoiled = lib.init != NULL;
+    }
     settle();
 }
 

@@ -1,4 +1,4 @@
-// What a libdtrace of another interface than layouts.h has would destroy. So one that nobody here has seen at work is first
+// A libdtrace whose interface is not that of layouts.h crashes who uses it. So one that nobody here has seen at work is
 // tried in a process of its own, by a program whose results are known: trial() is a promise, which fails if they differ.
 'use strict'
 const { execFile } = require('child_process')
