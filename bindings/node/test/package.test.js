@@ -134,6 +134,7 @@ tracing('bpftrace reads the log records of an unmodified bunyan, also below the 
 })
 
 tracing('bpftrace reads the requests of an unmodified restify', async (t) => {
+  const pause = 50 * (process.env.USDT_TEST_PATIENCE || 1) // or the tracer gets no time
   if (unreachable()) return t.skip(unreachable())
   const app = start(t, process.execPath, ['-e', `
     const restify = require('restify'), http = require('http')
@@ -141,7 +142,7 @@ tracing('bpftrace reads the requests of an unmodified restify', async (t) => {
     server.get('/hello/:name', (req, res, next) => { res.send(203, 'x'); next() })
     server.listen(0, '127.0.0.1', () => {
       console.log('ready')
-      setInterval(() => http.get(server.url + '/hello/you', (res) => res.resume()), 50)
+      setInterval(() => http.get(server.url + '/hello/you', (res) => res.resume()), ${pause})
     })`], { cwd: withPackage('restify', '11.1.0') })
   await app.prints('^ready')
   const tracer = await bpftrace(t, `usdt:*:restify:route-start { printf("%s %s %s\\n", str(arg0), str(arg3), str(arg4)); }
