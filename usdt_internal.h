@@ -313,8 +313,9 @@ void usdt_listeners_forked(void);
 /*
  * usdt_dof.c: appends to `out` one document that holds as many of the probes as the platform's
  * limit allows, from slot *next on, and moves *next behind them. (On Linux a site elsewhere is alone in
- * its.) `text` is the address of slot 0, `dof` that of the document. False, and errno: ENOMEM; E2BIG, no probe or one that is too big for a
- * document; ERANGE, the stubs are more than 2 GiB from the document, where XNU cannot find them.
+ * its.) `text` is the address of slot 0, `dof` that of the document. False, and errno: ENOMEM; E2BIG, no
+ * probe or one that is too big for a document; ERANGE, the stubs are more than 2 GiB from the document,
+ * where XNU cannot find them.
  */
 bool usdt_dof_build(const struct usdt_layout *, uint64_t text, uint64_t dof, size_t *next,
                     struct usdt_buf *out);

@@ -112,7 +112,7 @@ struct consumer {
     size_t map_count;
     void **programs;
     size_t program_count, executed;
-    bool spoiled, handled, enabled, going, done;
+    bool spoiled, handled, going, done;
     char *output;
     size_t used, size;
     bool no_memory;
@@ -658,12 +658,12 @@ static void go(struct consumer *c)
 {
     if (is_spoiled(c, "couldn't enable: "))
         return;
-    if (lib.init != NULL && enabled && !c->enabled) {
+    if (lib.init != NULL && enabled) {
         put_failure(c, "couldn't enable: ",
                     "this libdtrace enables one consumer at a time: all others must be stopped before");
         return;
     }
-    enabled = c->enabled = true;
+    enabled = true;
     int before[1024];
     size_t count = list_maps(before, sizeof before / sizeof before[0]);
     c->going = execute(c) && lib.go(c->handle, 0) == 0;
