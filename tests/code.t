@@ -128,8 +128,7 @@ my $TIMES = 1000;
 
 USDT::Tracer::with('bpftrace', 'bpftrace reads them all', sub {
     plan skip_all => 'bpftrace 0.17 takes the registers of programs for its own width' if $bits == 32;
-    my $program = USDT::Program->new(program => [$code, 'hits', $TIMES]);
-    like($program->receive, qr/^ready/, 'the program is ready');
+    my $program = USDT::Program->ready(program => [$code, 'hits', $TIMES]);
     my $path = USDT::Image->of($program, 'code')->path;
     # 0.17 knows arg0 to arg5.
     my $most = qx{bpftrace --version} =~ /v0\.(\d+)/ && $1 < 20 ? 6 : 12;
@@ -154,8 +153,7 @@ USDT::Tracer::with('bpftrace', 'bpftrace reads them all', sub {
 });
 
 USDT::Tracer::with('ftrace', 'usdt trace reads them all', sub {
-    my $program = USDT::Program->new(program => [$code, 'hits', 3]);
-    like($program->receive, qr/^ready/, 'the program is ready');
+    my $program = USDT::Program->ready(program => [$code, 'hits', 3]);
     my $out = $ENV{O} // '.';
     my $tracer = USDT::Tracer->start("$out/usdt", 'trace', '-p', $program->pid, '--count', 9, 'code:*');
     ok($tracer->until(sub { $tracer->output =~ /Ctrl-C ends it/ }), 'it attaches');

@@ -17,12 +17,10 @@ sub files { return map { s{.*/}{}r } glob "$dir/usdt/{*,.*.so}" }
 
 sub start {
     my (@mode) = @_;
-    my $self = USDT::Program->new(
+    return USDT::Program->ready(
         program => ["$ENV{B}/tests/forks", @mode],
         env     => { XDG_RUNTIME_DIR => "$dir", ASAN_OPTIONS => 'detect_leaks=0' }, # of children that exit at once
     );
-    like($self->receive, qr/^ready \d+$/, 'the program is ready');
-    return $self;
 }
 
 USDT::Tracer::with('ftrace', "$forks forks while traced", sub {

@@ -27,33 +27,21 @@ subtest 'values, errors, and what listeners may do' => sub {
     for (@lines) { chomp; like($_, qr/^ok /, s/^(not )?ok //r) }
 };
 
-# Runs the program in a mode; returns what it counted. $during runs when its probes are published.
-sub counts {
-    my ($program, $mode, $size, $during, $env) = @_;
-    my $self = USDT::Program->new(program => [$program, $mode, $size], env => $env);
-    like($self->receive, qr/^ready \d+$/, 'the program is ready');
-    $during->($self) if $during;
-    my $numbers = $self->work;
-    note join ', ', map { "$_ $numbers->{$_}" } sort keys %$numbers;
-    return ($numbers, $self);
-}
-
 my $TIMES = 10_000;
 subtest 'every hit is heard, while it is listened to' => sub {
-    my ($numbers, $program) = counts($listen, 'hits', $TIMES);
-    is_deeply($numbers, { before => 0, heard => $TIMES, after => 0 }, "$TIMES of $TIMES");
+    my $program = USDT::Program->ready(program => [$listen, 'hits', $TIMES]);
+    is_deeply($program->work, { before => 0, heard => $TIMES, after => 0 }, "$TIMES of $TIMES");
     is($program->quit, 0, 'the program ends well');
 };
 
 USDT::Tracer::with('bpftrace', 'and seen by a tracer, before, meanwhile and afterwards', sub {
-    my $tracer;
-    my ($numbers, $program) = counts($listen, 'hits', $TIMES, sub {
-        my $path = USDT::Image->of($_[0], 'listen')->path;
-        $tracer = USDT::Tracer->start('bpftrace', '-e',
-            "usdt:$path:listen:a { \@hits = count(); if (arg1 != ~arg0 || arg2 != 3 * arg0) { \@torn = count(); } }"
-                . ' interval:ms:50 { if (!@on) { printf("attached\n"); @on = 1; } }');
-        ok($tracer->until(sub { $tracer->output =~ /^attached$/m }), 'bpftrace attaches');
-    });
+    my $program = USDT::Program->ready(program => [$listen, 'hits', $TIMES]);
+    my $path = USDT::Image->of($program, 'listen')->path;
+    my $tracer = USDT::Tracer->start('bpftrace', '-e',
+        "usdt:$path:listen:a { \@hits = count(); if (arg1 != ~arg0 || arg2 != 3 * arg0) { \@torn = count(); } }"
+            . ' interval:ms:50 { if (!@on) { printf("attached\n"); @on = 1; } }');
+    ok($tracer->until(sub { $tracer->output =~ /^attached$/m }), 'bpftrace attaches');
+    my $numbers = $program->work;
     is_deeply($numbers, { before => 1, heard => $TIMES, after => 1 }, 'the probe is enabled all the time');
     my $output = $tracer->stop;
     is(($output =~ /^\@hits: (\d+)$/m)[0], 2 * $TIMES, 'the tracer sees the hits that are heard, and the others');
@@ -62,7 +50,8 @@ USDT::Tracer::with('bpftrace', 'and seen by a tracer, before, meanwhile and afte
 });
 
 subtest "four threads fire for $seconds seconds while three listen now and then" => sub {
-    my ($numbers, $program) = counts($listen, 'threads', $seconds);
+    my $program = USDT::Program->ready(program => [$listen, 'threads', $seconds]);
+    my $numbers = $program->work;
     cmp_ok($numbers->{heard}, '>', 10, "$numbers->{heard} hits are heard");
     cmp_ok($numbers->{listened}, '>', 10, "$numbers->{listened} listeners came and went, and none was called later");
     is($program->quit, 0, 'the program ends well');
@@ -83,7 +72,8 @@ for (['thread', 'ThreadSanitizer', 'TSAN_OPTIONS'], ['address', 'AddressSanitize
         is($?, 0, 'the program is built') or diag $log;
         local $ENV{$options} = 'exitcode=66';
         is(system('/bin/sh', '-c', "exec @USDT::Program::RUNNER $program values >/dev/null"), 0, 'finds nothing: values');
-        my ($numbers, $self) = counts($program, 'threads', $seconds);
+        my $self = USDT::Program->ready(program => [$program, 'threads', $seconds]);
+        note explain $self->work;
         is($self->quit, 0, 'nor with threads');
     };
 }

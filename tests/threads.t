@@ -16,8 +16,7 @@ my $threads = "$ENV{B}/tests/threads";
 # Runs the program in a mode; returns what it counted. $during runs when its probes are published.
 sub run {
     my ($program, $mode, $size, $during, $env) = @_;
-    my $self = USDT::Program->new(program => [$program, $mode, $size], env => $env);
-    like($self->receive, qr/^ready \d+$/, 'the program is ready');
+    my $self = USDT::Program->ready(program => [$program, $mode, $size], env => $env);
     $during->($self) if $during;
     my $numbers = $self->work;
     note join ', ', map { "$_ $numbers->{$_}" } sort keys %$numbers;

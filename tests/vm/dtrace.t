@@ -117,8 +117,7 @@ ok($jit->until(sub { $jit->output =~ /^2 5$/m }), 'compiled code runs');
 unlike($jit->output, qr/^jit: /m, 'DTrace is told of its site');
 
 # Code that a probe was given, with its argument where a call has it.
-my $code = USDT::Program->new(program => ["$ENV{B}/tests/code", 'hits', 3]);
-like($code->receive, qr/^ready/, 'code of its own is published');
+my $code = USDT::Program->ready(program => ["$ENV{B}/tests/code", 'hits', 3]);
 
 # ---- what is listed ----
 

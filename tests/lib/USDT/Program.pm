@@ -107,8 +107,17 @@ sub ok {
     return $1;
 }
 
-# For a program of tests/ that waits for a line, works, and prints "NAME NUMBER" lines and "end": has it
-# work; returns those numbers by their names.
+# For the programs of tests/ that print "ready PID", wait for a line, work, and print "NAME NUMBER" lines and "end".
+# As new(), and waits for the first of these.
+sub ready {
+    my ($class, @options) = @_;
+    my $self = $class->new(@options);
+    my $line = $self->receive;
+    $line =~ /^ready \d+$/ or croak "the program is not ready: $line";
+    return $self;
+}
+
+# Has it work; returns the numbers by their names.
 sub work {
     my ($self) = @_;
     $self->send('go');
