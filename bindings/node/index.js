@@ -16,7 +16,7 @@ function whyNotBuilt () {
   try {
     return fs.readFileSync(path.join(__dirname, 'build', 'reason.txt'), 'utf8')
   } catch {
-    return 'not built: its install script has not run; npm rebuild usdt runs it'
+    return `not built: its install script has not run; this runs it: node "${path.join(__dirname, 'scripts', 'build.js')}"`
   }
 }
 

