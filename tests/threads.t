@@ -13,15 +13,7 @@ my $seconds = $ENV{USDT_TEST_STRESS} ? 30 : 2;
 my $sanitized = ($ENV{USDT_TEST_CFLAGS} // '') =~ /-fsanitize/;
 my $threads = "$ENV{B}/tests/threads";
 
-# Runs the program in a mode; returns what it counted. $during runs when its probes are published.
-sub run {
-    my ($program, $mode, $size, $during, $env) = @_;
-    my $self = USDT::Program->ready(program => [$program, $mode, $size], env => $env);
-    $during->($self) if $during;
-    my $numbers = $self->work;
-    note join ', ', map { "$_ $numbers->{$_}" } sort keys %$numbers;
-    return ($numbers, $self);
-}
+sub start { my (@mode) = @_; return USDT::Program->ready(program => [$threads, @mode]) }
 
 # Ends it, and sees that it ended well.
 sub ends { my ($self) = @_; is($self->quit, 0, 'the program ends well') }
@@ -58,7 +50,8 @@ sub counted {
 }
 
 subtest "eight threads fire for $seconds seconds while three change everything" => sub {
-    my ($numbers, $program) = run($threads, 'fire', $seconds);
+    my $program = start('fire', $seconds);
+    my $numbers = $program->work;
     cmp_ok($numbers->{enables}, '>', 10, "$numbers->{enables} times something was enabled");
     cmp_ok($numbers->{refused}, '>', 0, "$numbers->{refused} calls were refused, as they had to be");
     ends($program);
@@ -66,10 +59,9 @@ subtest "eight threads fire for $seconds seconds while three change everything" 
 
 USDT::Tracer::with('bpftrace', 'the same under a tracer', sub {
     my $holder = holder();
-    my $tracer;
-    my ($numbers, $program) = run($threads, 'fire', $seconds, sub {
-        $tracer = bpftrace(USDT::Image->of($_[0], 'steady'), USDT::Image->of($holder));
-    });
+    my $program = start('fire', $seconds);
+    my $tracer = bpftrace(USDT::Image->of($program, 'steady'), USDT::Image->of($holder));
+    my $numbers = $program->work;
     my $seen = counted($tracer->stop);
     cmp_ok($numbers->{fired}, '>', 1000, "$numbers->{fired} times the probe that stays was fired");
     is($seen->{steady}, $numbers->{fired}, 'the tracer saw each of them');
@@ -81,10 +73,9 @@ USDT::Tracer::with('bpftrace', 'the same under a tracer', sub {
 
 USDT::Tracer::with('bpftrace', 'a signal handler that interrupts enable and disable', sub {
     my $holder = holder();
-    my $tracer;
-    my ($numbers, $program) = run($threads, 'signal', $seconds / 2, sub {
-        $tracer = bpftrace(USDT::Image->of($_[0], 'steady'), USDT::Image->of($holder));
-    });
+    my $program = start('signal', $seconds / 2);
+    my $tracer = bpftrace(USDT::Image->of($program, 'steady'), USDT::Image->of($holder));
+    my $numbers = $program->work;
     my $seen = counted($tracer->stop);
     cmp_ok($numbers->{handled}, '>', 100, "ran $numbers->{handled} times");
     cmp_ok($numbers->{forked}, '>', 0, "forked $numbers->{forked} times");
@@ -95,10 +86,9 @@ USDT::Tracer::with('bpftrace', 'a signal handler that interrupts enable and disa
 });
 
 USDT::Tracer::with('bpftrace', 'a tracer of the old probes while 1,000 are added in 10 batches', sub {
-    my $tracer;
-    my ($numbers, $program) = run($threads, 'grow', 10, sub {
-        $tracer = bpftrace(USDT::Image->of($_[0], 'steady'));
-    });
+    my $program = start('grow', 10);
+    my $tracer = bpftrace(USDT::Image->of($program, 'steady'));
+    my $numbers = $program->work;
     is($numbers->{enables}, 10, 'ten times the provider was enabled again');
     cmp_ok($numbers->{fired}, '>', 100, "the old probe was fired $numbers->{fired} times meanwhile");
     my @steady = grep { $_->{path} =~ m{/steady-} } $program->images;
@@ -113,7 +103,8 @@ USDT::Tracer::with('bpftrace', 'a tracer of the old probes while 1,000 are added
 
 # Linux has direct calls on x86_64 only.
 subtest 'a thread half-way through a direct call when the probe goes' => sub {
-    my ($numbers, $program) = run($threads, 'half', 10);
+    my $program = start('half', 10);
+    my $numbers = $program->work;
     is($numbers->{wrong}, 0, 'goes on with the right stack pointer');
     ends($program);
 } if $ENV{B} =~ /x86_64$/;
@@ -129,8 +120,11 @@ subtest 'ThreadSanitizer' => sub {
     plan skip_all => 'this compiler has no ThreadSanitizer for this processor' if $log =~ /cannot find \S*tsan|unsupported/;
     is($?, 0, 'the program is built') or diag $log;
     for (['fire', $seconds], ['signal', $seconds / 4], ['grow', 10]) {
-        my ($numbers, $program) = run("$dir/build/$arch/tests/threads", @$_, undef,
-            { TSAN_OPTIONS => 'exitcode=66 report_signal_unsafe=0' });
+        my $program = USDT::Program->ready(
+            program => ["$dir/build/$arch/tests/threads", @$_],
+            env     => { TSAN_OPTIONS => 'exitcode=66 report_signal_unsafe=0' },
+        );
+        note explain $program->work;
         is($program->quit, 0, "finds nothing: $_->[0]");
     }
 };
